@@ -237,10 +237,10 @@ class GraphStages:
     async def paint(
         self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
-        made = [edges] if maps is None else [edges, maps]
+        made = [one for one in (edges, maps) if one is not None]
         if brief.engine not in self._generators:
             raise not_served(brief.engine, self._generators)
-        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
+        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, maps)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
             yield await await_with_arguments(anext(stream), fitted, *made)

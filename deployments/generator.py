@@ -97,7 +97,7 @@ class GeneratorDeployment:
     async def paint(
         self,
         fitted: Fitted,
-        edges: EdgeMap,
+        edges: EdgeMap | None,
         brief: Brief,
         interactive: bool,
         alone: bool,
@@ -105,10 +105,12 @@ class GeneratorDeployment:
     ) -> AsyncIterator[Step | Painted]:
         """Paint a scene. Yields step 0 at once, then at most two steps per second and every step with a preview, and
         last the painted scene."""
+        edges = edges or EdgeMap.none(fitted.repaint)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._painter.render(
-                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept),
+                scene,
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,
@@ -117,8 +119,8 @@ class GeneratorDeployment:
         )
         rendering.add_done_callback(lambda _: reported.put_nowait(None))
         yielded_at = 0.0
-        yield Step(0, brief.steps)  # so that the director knows that the engine is awake
         try:
+            yield Step(0, brief.steps)  # so that the director knows that the engine is awake
             while (step := await reported.get()) is not None:
                 now = time.monotonic()
                 if step.preview is not None or now - yielded_at >= REPORT_EVERY_S:

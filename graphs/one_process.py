@@ -205,7 +205,7 @@ class LocalStages:
     async def paint(
         self,
         fitted: Fitted,
-        edges: EdgeMap,
+        edges: EdgeMap | None,
         brief: Brief,
         *,
         interactive: bool,
@@ -216,6 +216,7 @@ class LocalStages:
             raise not_served(brief.engine, self._manifests)
         painter = await self._painter_of(brief.engine)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
+        edges = edges or EdgeMap.none(fitted.repaint)
         scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             painter.render(

@@ -339,6 +339,11 @@ class EdgeMap:
     def __post_init__(self) -> None:
         _require(self.pixels, "edge map", np.uint8, 2)
 
+    @classmethod
+    def none(cls, mask: U8) -> EdgeMap:
+        """No edges, at the size of a mask (uint8 HxW)."""
+        return cls(np.zeros_like(mask))
+
 
 @dataclass(frozen=True)
 class ConditionMaps:
@@ -431,6 +436,26 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class ReferencePicture:
+    """A picture whose scene is followed, as its engine takes it. `weight` is its share of all, 0..1.
+
+    `picture` is uint8 HxWx3 RGB, for engines that see pictures. `embedding` is float32, for those with an encoder.
+    """
+
+    weight: float
+    embedding: F32 | None = None
+    picture: U8 | None = None
+
+
+@dataclass(frozen=True)
+class References:
+    """The pictures whose scene is followed, and how strongly, 0..1. Their weights sum to 1."""
+
+    of: tuple[ReferencePicture, ...]
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
@@ -444,6 +469,7 @@ class Scene:
     brief: Brief
     maps: ConditionMaps = ConditionMaps()
     kept: Kept | None = None
+    references: References | None = None
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)

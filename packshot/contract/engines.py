@@ -66,7 +66,7 @@ class EngineInfo(Answer):
 
     name: str = Field(description="The value of `engine` in a shot request.")
     title: str = Field(description="Display name.")
-    family: str = Field(description="The family of networks, such as mini, sd15 or sdxl.")
+    family: str = Field(description="The family of networks, such as mini, sdxl or flux2.")
     recipe: str = Field("unet_controlnet", description="How it paints: the kind of its networks and of its steps.")
     licence: str = Field(description="The licence of the pack as a whole.")
     commercial: bool = Field(description="Whether the licence allows commercial use; `terms` state its limits.")
@@ -75,7 +75,7 @@ class EngineInfo(Answer):
     reason: str = Field(description="Why this version cannot paint with the pack; empty if it can.")
     native_px: tuple[int, int] = Field(description="Width and height at which the networks were trained, pixels.")
     buckets: tuple[tuple[int, int], ...] = Field(description="Widths and heights at which it can paint, pixels.")
-    prediction_type: str = Field(description="What the network predicts: epsilon, v_prediction or sample.")
+    prediction_type: str = Field(description="epsilon, v_prediction, sample or flow_prediction: what it predicts.")
     defaults: SamplingDefaults
     limits: SamplingLimits
     capabilities: EngineCapabilities = EngineCapabilities()

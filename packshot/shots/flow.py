@@ -53,7 +53,7 @@ async def shoot(
     if spec.needs_geometry:
         with span("understand"):
             understood = await stages.understand(files)
-    edges, maps = stages.edges(placed.fitted), None
+    edges, maps = stages.edges(placed.fitted) if spec.canny.scale else None, None
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     progress = _Progress(spec, on_step)

@@ -250,10 +250,10 @@ class Stages(Protocol):
     ) -> AsyncIterator[Step | Painted]:
         """Paint one scene with the brief's engine. Yields a Step for each denoising step, then one Painted.
 
-        Closing the iterator cancels it. Raises Unavailable `engine_not_served` as `framing_of` does.
-        `maps` are those of `control_maps`; None when the brief has no condition besides the edges.
-        `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
-        its shot may have crashed a replica.
+        Closing the iterator cancels it. Raises Unavailable `engine_not_served` as `framing_of` does. `edges` are None
+        when the brief has no weight for them. `maps` are those of `control_maps`; None when the brief has no condition
+        besides the edges. `interactive` gives the scene the higher priority, because a person waits. `alone` runs it
+        unbatched, because its shot may have crashed a replica.
         """
         ...
 

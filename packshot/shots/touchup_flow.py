@@ -34,7 +34,7 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
         conditions=(),
         enlarged_by=framing.enlargement((x1 - x0, y1 - y0)),
     )
-    edges = stages.edges(placed.fitted)
+    edges = stages.edges(placed.fitted) if brief.control_scale else None
     async for update in stages.paint(
         placed.fitted, edges, brief, interactive=spec.interactive, alone=claim.crashes > 0
     ):

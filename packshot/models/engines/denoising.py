@@ -16,7 +16,20 @@ from packshot.models.engines.controls import Control, ControlName
 from packshot.models.engines.windows import Windows
 from packshot.types import Brief
 
-__all__ = ["Denoising", "clean_latents"]
+__all__ = ["Denoising", "Seen", "clean_latents"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pictures that a transformer sees beside a scene of n windows, as S tokens of c channels.
+
+    `tokens` (n, S, c) are in the engine's dtype. `places` (S, 4) are their places. `bias` (S,) is added to the
+    attention to them; None = nothing.
+    """
+
+    tokens: Tensor
+    places: Tensor
+    bias: Tensor | None
 
 
 @dataclass(eq=False)
@@ -28,12 +41,14 @@ class Denoising:
         `pooled` (1 or 2, P): the pooled texts of a second text encoder; None without one.
         `controls`: the control image of each condition, embedded, and its weights.
         `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
+        `seen`: the pictures that the recipe flow_edit shows to its transformer; None in other recipes.
     Tensors in fp32:
         `latents`, `noise` (1, c, H, W): the present latents, and the initial noise.
         `known` (1, c, H, W): the picture's latents; None for an inpainting UNet, unless the scene keeps a part of one.
         `mask` (1, 1, H, W): 1 = repaint.
         `predicted` (1, c, H, W): the clean latents that the last step implied; None before the first step.
 
+    `lengths` are the places of `texts` that are not padding, where a recipe reads those alone.
     `again` says of each step whether the same timestep follows it. `findings` states how the prompt was read. `index`
     is the number of completed steps. `error` is the reason why this scene cannot continue. `outline` is the whole scene
     squeezed into one window while it takes the first steps; None without or after them. Only the engine that began a
@@ -56,6 +71,8 @@ class Denoising:
     findings: tuple[Finding, ...] = ()
     again: tuple[bool, ...] = ()
     index: int = 0
+    seen: Seen | None = None
+    lengths: tuple[int, ...] = ()
     error: Exception | None = None
     predicted: Tensor | None = field(default=None, repr=False)
     outline: Denoising | None = field(default=None, repr=False)

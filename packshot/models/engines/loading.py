@@ -37,5 +37,13 @@ def load_engine(pack: Pack, device: torch.device | str, dtype: torch.dtype, *, f
             from packshot.models.engines.unet_controlnet import DiffusionEngine
 
             return DiffusionEngine(pack, device, dtype, freeze=freeze)
+        case "flow_edit":
+            from packshot.models.engines.flow_edit import FlowEditEngine
+
+            return FlowEditEngine(pack, device, dtype)
+        case "flow_control":
+            from packshot.models.engines.flow_control import FlowControlEngine
+
+            return FlowControlEngine(pack, device, dtype)
         case "remote":
             raise PackRefused("pack_mismatch", f"pack {pack.name!r} has no engine to load: a vendor's service paints")

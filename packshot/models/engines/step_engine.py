@@ -83,7 +83,8 @@ class StepEngine(ABC):
         """
         width, height = self.native
         repaint = np.full((height, width), 255, np.uint8)
-        brief = Brief("", steps=1, guidance_scale=1.0)
+        edges = 0.8 if "canny" in self.pack.controls else 0.0
+        brief = Brief("", steps=1, guidance_scale=1.0, control_scale=edges)
         grey = np.full((height, width, 3), 128, np.uint8)
         row = self._warm_up(Scene(grey, repaint, EdgeMap(repaint), brief))
         curve: dict[int, float] = {}

@@ -112,4 +112,5 @@ def squeezed(scene: Scene, size: tuple[int, int]) -> Scene:
         EdgeMap(np.where(edges > 0, np.uint8(255), np.uint8(0))),
         scene.brief,
         ConditionMaps(**{kind: np.asarray(made, np.uint8) for kind, made in maps.items()}),
+        references=scene.references,
     )

@@ -145,15 +145,15 @@ def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tup
     A row of the encoder is a photo, and a row of the decoder is a prompt set. A call of the decoder has at most
     SETS_PER_CALL prompt sets.
     """
-    sam = _network(pack, "segmenter", torch.float32)
-    decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)
+    sam = meta_network(pack, "segmenter", torch.float32)
+    decoder = bytes_of(sam.prompt_encoder) + bytes_of(sam.mask_decoder)
     decode = cost_of(partial(_decode, sam, SETS_PER_CALL))
     encoder = nn.Module.to(sam.image_encoder, dtype)
-    loading = _bytes(encoder) + decoder
+    loading = bytes_of(encoder) + decoder
     attend_piecewise(encoder)
     few, many = (cost_of(partial(_encode, encoder, sam.packshot_config, dtype, photos)) for photos in (FEW, MANY))
     return (
-        _linear_footprint(few, many, weights=_bytes(encoder), loading=loading),
+        linear_footprint(few, many, weights=bytes_of(encoder), loading=loading),
         Footprint(
             weights_gib=decoder / GIB,
             loading_gib=loading / GIB,
@@ -194,19 +194,19 @@ def _decode(sam: Any, sets: int) -> object:
 def geometry_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
     """The footprint of the pack's geometry. A row is a cutout. A head runs in fp32, after the encoder in `dtype`."""
     if pack.role("geometry").class_name == "GeometryHead":
-        sam, head = (_network(pack, role, torch.float32) for role in ("segmenter", "geometry"))
-        decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)
+        sam, head = (meta_network(pack, role, torch.float32) for role in ("segmenter", "geometry"))
+        decoder = bytes_of(sam.prompt_encoder) + bytes_of(sam.mask_decoder)
         encoder = nn.Module.to(sam.image_encoder, dtype)
-        loading = _bytes(encoder) + decoder + _bytes(head)
+        loading = bytes_of(encoder) + decoder + bytes_of(head)
         attend_piecewise(encoder)
         call = partial(_head_geometry, encoder, head, sam.packshot_config, dtype)
-        weights = _bytes(encoder) + _bytes(head)
+        weights = bytes_of(encoder) + bytes_of(head)
     else:
-        network = _network(pack, "geometry", dtype)
-        call, weights = partial(_depth, network, dtype), _bytes(network)
+        network = meta_network(pack, "geometry", dtype)
+        call, weights = partial(_depth, network, dtype), bytes_of(network)
         loading = weights
     few, many = (cost_of(partial(call, cutouts)) for cutouts in (FEW, MANY))
-    return _linear_footprint(few, many, weights=weights, loading=loading)
+    return linear_footprint(few, many, weights=weights, loading=loading)
 
 
 def _head_geometry(encoder: Any, head: Any, keys: dict[str, Any], dtype: torch.dtype, cutouts: int) -> object:
@@ -224,14 +224,14 @@ def _depth(network: Any, dtype: torch.dtype, cutouts: int) -> object:
 def detector_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
     """The footprint of the pack's detector. A row is a photo with its words. A head runs in fp32, on embeddings."""
     if pack.role("detector").class_name == "NameFinder":
-        network, keys = _network(pack, "detector", torch.float32), pack.role("segmenter").config
+        network, keys = meta_network(pack, "detector", torch.float32), pack.role("segmenter").config
         few, many = (cost_of(partial(_find_names, network, keys, photos)) for photos in (FEW, MANY))
-        return _linear_footprint(few, many, weights=_bytes(network), loading=_bytes(network))
-    network = _network(pack, "detector", dtype)
+        return linear_footprint(few, many, weights=bytes_of(network), loading=bytes_of(network))
+    network = meta_network(pack, "detector", dtype)
     one = cost_of(partial(_ground, network, dtype))  # it looks at one photo after another
     return Footprint(
-        weights_gib=_bytes(network) / GIB,
-        loading_gib=_bytes(network) / GIB,
+        weights_gib=bytes_of(network) / GIB,
+        loading_gib=bytes_of(network) / GIB,
         base_gib=one.peak_bytes / GIB,
         row_gib=0,
         row_tflop=one.flop / TERA,
@@ -266,8 +266,12 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
 
     Memory is counted for rows with all conditions that the pack serves, and arithmetic for rows with the edges alone.
     """
+    if pack.manifest.recipe != "unet_controlnet":
+        from packshot.models.footprint.flow_counting import flow_footprint
+
+        return flow_footprint(pack, dtype)
     tokenizers = ("tokenizer", "tokenizer_2", "scheduler")
-    parts = {name: _network(pack, name, dtype) for name in pack.engine_roles if name not in tokenizers}
+    parts = {name: meta_network(pack, name, dtype) for name in pack.engine_roles if name not in tokenizers}
     controls: list[RoleName] = [name for name in parts if name.startswith("controlnet")]
     embeds = [parts[name].controlnet_cond_embedding for name in controls]
     for name in controls:
@@ -283,8 +287,8 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
     few, many = (cost_of(partial(step, controls, largest, rows)) for rows in (FEW, MANY))
     row = cost_of(partial(step, always, native, 1))
     text, *others = (cost_of(partial(call, native)) for call in once)
-    weights = sum(map(_bytes, (*parts.values(), *embeds)))
-    footprint = _linear_footprint(few, many, weights=weights, loading=weights)
+    weights = sum(map(bytes_of, (*parts.values(), *embeds)))
+    footprint = linear_footprint(few, many, weights=weights, loading=weights)
     return footprint.model_copy(
         update={
             "row_tflop": row.flop / TERA,
@@ -376,7 +380,8 @@ def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:
     return int(in_dtype * dtype.itemsize + in_fp32 * torch.float32.itemsize)
 
 
-def _network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
+def meta_network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
+    """The role's network on the meta device."""
     spec = pack.role(role)
     with torch.device("meta"):
         made = build(spec.class_name, spec.config)
@@ -384,11 +389,12 @@ def _network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
     return nn.Module.to(made, "meta", dtype).eval().requires_grad_(requires_grad=False)
 
 
-def _bytes(module: nn.Module) -> int:
+def bytes_of(module: nn.Module) -> int:
+    """The bytes of the module's weights and buffers."""
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _linear_footprint(few: CallCost, many: CallCost, *, weights: int, loading: int) -> Footprint:
+def linear_footprint(few: CallCost, many: CallCost, *, weights: int, loading: int) -> Footprint:
     """The footprint whose memory is linear in the rows, from calls with FEW and MANY rows. Sizes are bytes."""
     row = (many.peak_bytes - few.peak_bytes) / (MANY - FEW)
     return Footprint(

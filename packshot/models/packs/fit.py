@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
+from packshot.models.packs.flow_fit import flow_fits, pixels_per_token
 from packshot.models.packs.manifest import PackManifest, RoleSpec
 from packshot.models.packs.roles import RoleName
 
@@ -46,12 +47,15 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
     match manifest.recipe:
         case "unet_controlnet":
             _unet_fits(manifest, controls)
+            factor = vae_factor(manifest)
+        case "flow_edit" | "flow_control":
+            flow_fits(manifest)
+            factor = pixels_per_token(vae_factor(manifest))
         case "remote":
             return  # no network paints
-    factor = vae_factor(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
-        _refuse(manifest, f"buckets must be multiples of the VAE's factor {factor}, got {odd}")
+        _refuse(manifest, f"buckets must be multiples of {factor}, the pixels of a latent or token, got {odd}")
 
 
 def _unet_fits(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None:

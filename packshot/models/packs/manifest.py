@@ -20,13 +20,21 @@ from packshot.models.packs.framing import Tiling, framing, max_windows, nearest_
 from packshot.models.packs.kinds import PackKind, with_kind
 from packshot.models.packs.licence import Terms, with_terms
 from packshot.models.packs.recipes import capabilities_of
-from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
+from packshot.models.packs.roles import (
+    CLASSES_OF_ROLE,
+    CONTROL_ROLES,
+    RENDER_ROLES,
+    UNION_CLASSES,
+    ClassName,
+    Recipe,
+    RoleName,
+)
 from packshot.types import Framing
 
-Family = Literal["mini", "sd15", "sd2", "sdxl", "remote", "segmenter"]
+Family = Literal["mini", "sd15", "sd2", "sdxl", "flux2", "zimage", "remote", "segmenter"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
-PredictionType = Literal["epsilon", "v_prediction", "sample", "none"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "flow_prediction", "none"]
 ControlChannel = Literal[
     "canny",
     "product",
@@ -226,8 +234,8 @@ class PackManifest(_Strict):
     def _control_channels_fit(self) -> None:
         """Raise ValueError for a ControlNet whose control image shows something else than its condition."""
         net = self.roles.get("controlnet")
-        if net and (net.class_name == "ControlNetUnionModel") != ("canny" in net.control_types):
-            rule = "control_types, with canny, if it is a ControlNetUnionModel, and only then"
+        if net and (net.class_name in UNION_CLASSES) != ("canny" in net.control_types):
+            rule = f"control_types, with canny, if it is a {' or '.join(UNION_CLASSES)}, and only then"
             raise ValueError(f"controlnet must state {rule}; got {net.class_name} with {net.control_types}")
         shown: list[tuple[RoleName, str]] = [(self.control_role(kind), kind) for kind in self.possible_controls]
         if "controlnet_inpaint" in self.roles:

@@ -242,7 +242,7 @@ class Pack:
         spec = self.role(role)
         if role == "scheduler":
             return build(spec.class_name, spec.config)
-        if spec.class_name in ("CLIPTokenizer", "WordTokenizer"):
+        if spec.class_name in ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"):
             return load_tokenizer(spec, self.paths(role))
         import torch
 

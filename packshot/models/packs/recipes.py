@@ -19,8 +19,11 @@ def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...])
         return EngineCapabilities(
             controls=(), negative_prompt=False, guidance=False, seeds=False, steps=(1, 1), sizes=manifest.buckets
         )
+    guided = manifest.limits.max_guidance_scale > 1
     return EngineCapabilities(
         controls=controls,
+        negative_prompt=guided,
+        guidance=guided,
         samplers=manifest.samplers,
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,

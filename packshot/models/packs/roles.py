@@ -14,6 +14,7 @@ RoleName = Literal[
     "text_encoder_2",
     "vae",
     "unet",
+    "transformer",
     "controlnet",
     "controlnet_depth",
     "controlnet_normal",
@@ -28,6 +29,7 @@ RoleName = Literal[
 ]
 ClassName = Literal[
     "AutoencoderKL",
+    "AutoencoderKLFlux2",
     "AutoencoderTiny",
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
@@ -38,10 +40,14 @@ ClassName = Literal[
     "DPMSolverMultistepScheduler",
     "DepthAnythingForDepthEstimation",
     "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "Flux2Transformer2DModel",
     "GeometryHead",
     "GroundingDinoForObjectDetection",
     "LCMScheduler",
     "NameFinder",
+    "Qwen2Tokenizer",
+    "Qwen3Model",
     "RRDBNet",
     "SRVGGNetCompact",
     "Sam",
@@ -51,6 +57,8 @@ ClassName = Literal[
     "UniPCMultistepScheduler",
     "VitMatteForImageMatting",
     "WordTokenizer",
+    "ZImageControlNetModel",
+    "ZImageTransformer2DModel",
 ]
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 CONTROL_ROLES: dict[ConditionKind, RoleName] = {
@@ -63,14 +71,15 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam", "Sam2Model"),
-    "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
-    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"),
+    "text_encoder": ("CLIPTextModel", "Qwen3Model"),
     "tokenizer_2": ("CLIPTokenizer",),
     "text_encoder_2": ("CLIPTextModelWithProjection",),
-    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "vae": ("AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny"),
     "unet": ("UNet2DConditionModel",),
+    "transformer": ("Flux2Transformer2DModel", "ZImageTransformer2DModel"),
     **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
-    "controlnet": ("ControlNetModel", "ControlNetUnionModel"),
+    "controlnet": ("ControlNetModel", "ControlNetUnionModel", "ZImageControlNetModel"),
     "controlnet_inpaint": ("ControlNetModel",),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
@@ -81,21 +90,28 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
         "EulerDiscreteScheduler",
+        "FlowMatchEulerDiscreteScheduler",
         "LCMScheduler",
         "UniPCMultistepScheduler",
     ),
 }
+UNION_CLASSES: tuple[ClassName, ...] = ("ControlNetUnionModel", "ZImageControlNetModel")
+"""The ControlNets that serve several conditions."""
 
-Recipe = Literal["unet_controlnet", "remote"]
+Recipe = Literal["unet_controlnet", "flow_edit", "flow_control", "remote"]
 """How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
 RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler"),
+    "flow_edit": ("tokenizer", "text_encoder", "vae", "transformer", "scheduler"),
+    "flow_control": ("tokenizer", "text_encoder", "vae", "transformer", "controlnet", "scheduler"),
     "remote": (),
 }
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint", "upscaler"),
+    "flow_edit": ("upscaler",),
+    "flow_control": ("upscaler",),
     "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""
@@ -106,6 +122,7 @@ __all__ = [
     "FURTHER_RENDER_ROLES",
     "RENDER_ROLES",
     "ROLES",
+    "UNION_CLASSES",
     "ClassName",
     "Recipe",
     "RoleName",

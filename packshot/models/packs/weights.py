@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packshot.errors import PackRefused
+from packshot.models.engines.chat_tokenizer import ChatTokenizer
 from packshot.models.engines.word_tokenizer import ClipTokenizer, Tokenizer, WordTokenizer
 from packshot.models.packs.manifest import RoleSpec
 from packshot.models.packs.roles import ClassName
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TRANSFORMERS = (
     "DepthAnythingForDepthEstimation",
     "GroundingDinoForObjectDetection",
+    "Qwen3Model",
     "Sam2Model",
     "VitMatteForImageMatting",
 )
@@ -137,6 +139,7 @@ def load_module(
     state = read_tensors(files, place, lambda name: torch.float32 if name.startswith(fp32) else dtype)
     try:
         if renamed:
+            state = _present_names(spec.class_name, state)
             module, missing, unexpected = _renamed(module, state, torch.float32 if fp32 else dtype)
         else:
             found = module.load_state_dict(_present_names(spec.class_name, state), strict=False, assign=True)
@@ -181,6 +184,8 @@ def _present_names(class_name: ClassName, state: dict[str, torch.Tensor]) -> dic
             state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
         for prefix in ("", "text_model."):
             state.pop(f"{prefix}embeddings.position_ids", None)  # a buffer that older versions saved
+    elif class_name == "Qwen3Model":  # a language model's file also has its head, which no engine uses
+        state = {name.removeprefix("model."): tensor for name, tensor in state.items() if name != "lm_head.weight"}
     elif class_name == "AutoencoderKL":
         for name in [name for name in state if ".attentions." in name]:
             for old, new in _OLD_ATTENTION.items():
@@ -199,6 +204,10 @@ def load_tokenizer(spec: RoleSpec, files: dict[str, Path]) -> Tokenizer:
             raise PackRefused("pack_mismatch", f"WordTokenizer must have one file, got {sorted(files)}")
         return WordTokenizer.from_files(next(iter(files.values())))
     by_name = {Path(name).name: path for name, path in files.items()}
+    if spec.class_name == "Qwen2Tokenizer":
+        if "tokenizer.json" not in by_name:
+            raise PackRefused("pack_mismatch", f"Qwen2Tokenizer must have tokenizer.json, got {sorted(by_name)}")
+        return ChatTokenizer(by_name["tokenizer.json"], **spec.config)
     if not {"vocab.json", "merges.txt"} <= by_name.keys():
         raise PackRefused("pack_mismatch", f"CLIPTokenizer must have vocab.json and merges.txt, got {sorted(by_name)}")
     from transformers import CLIPTokenizer

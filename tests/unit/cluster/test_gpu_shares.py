@@ -154,6 +154,16 @@ def test_a_profile_for_an_unknown_pack_or_one_that_cannot_render_is_refused(tmp_
         check_profile(changed(tmp_path, {"pack": "later"}), Settings(pack_path=str(folder)))
 
 
+def test_sdxl_fits_one_gpu_of_24_gb_as_its_page_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/packs.md").read_text("utf-8")
+    (told,) = re.findall(r"```yaml\n(pack: sdxl\n.*?)```", page, re.DOTALL)
+    whole = load_profile("one-gpu").model_dump(mode="json", exclude_unset=True)
+    del whole["stages"]["detector"]
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(whole))
+    found = check(changed(tmp_path, yaml.safe_load(told), str(tmp_path / "base.yaml")))
+    assert found["generator"].batch == 8
+
+
 def test_memory_that_the_manifest_states_counts_where_it_is_more() -> None:
     pack = find_pack("sd15", Settings())
     footprint = find_footprint(pack).stages["sam_encoder"]

@@ -56,7 +56,7 @@ def on_meta(call: Callable[..., Any]) -> counting.CallCost:
     return counting.cost_of(call)
 
 
-@pytest.mark.parametrize("name", ["mini", "sd15", "sd2"])
+@pytest.mark.parametrize("name", ["mini", "sd15", "sd2", "klein", "zimage"])
 def test_the_kept_footprint_is_of_todays_manifest(name: str) -> None:
     kept = find_footprint(pack(name))
     assert kept.of == digest(pack(name)), f"python -m packshot.models.footprint.pack_footprint {name}"

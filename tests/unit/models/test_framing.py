@@ -22,7 +22,7 @@ SIDES = sorted(
 )
 
 
-@pytest.fixture(scope="module", params=["mini", "sd15", "sd2", "sdxl"])
+@pytest.fixture(scope="module", params=["mini", "sd15", "sd2", "sdxl", "klein", "zimage"])
 def manifest(request: pytest.FixtureRequest) -> PackManifest:
     return find_pack(request.param, Settings()).manifest
 

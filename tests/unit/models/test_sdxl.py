@@ -238,7 +238,7 @@ def test_the_published_union_net_lets_rows_change_each_other_and_ours_does_not(e
 
     net = engine.pack.load("controlnet")
     alone = of_first(net, 1)
-    assert (of_first(net, 2) - alone).abs().max() > 0.01
+    assert (of_first(net, 2) - alone).abs().max() > 5e-3
     apart = keep_rows_apart(net)
     torch.testing.assert_close(of_first(apart, 1), alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(of_first(apart, 2), alone, atol=1e-3, rtol=0)
