@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, Sampler, rows_per_step
 from packshot.contract.verdict import Finding
+from packshot.references import References
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
@@ -436,31 +437,11 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class ReferencePicture:
-    """A picture whose scene is followed, as its engine takes it. `weight` is its share of all, 0..1.
-
-    `picture` is uint8 HxWx3 RGB, for engines that see pictures. `embedding` is float32, for those with an encoder.
-    """
-
-    weight: float
-    embedding: F32 | None = None
-    picture: U8 | None = None
-
-
-@dataclass(frozen=True)
-class References:
-    """The pictures whose scene is followed, and how strongly, 0..1. Their weights sum to 1."""
-
-    of: tuple[ReferencePicture, ...]
-    strength: float = 1.0
-
-
-@dataclass(frozen=True)
 class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint. `maps` has a
-    map for each of the brief's conditions besides the edges.
+    map for each of the brief's conditions besides the edges. `references` are pictures whose scenes it follows.
     """
 
     product: U8

@@ -25,7 +25,7 @@ let setStatus = () => {};
 const undone = new Map(); // photo -> the steps that were undone, the last one first
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
-const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
+export const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
 
 /** `status(text)` sets the status line. */
 export function open(status) {
@@ -125,7 +125,7 @@ function stripItem(one) {
   );
 }
 
-/** Remove a photo from the strip. The server keeps it, and its cut and its layers stay. */
+/** Remove a photo from the strip. The server keeps it; its cut and layers stay. */
 function removePhoto(one) {
   const at = desk.photos.indexOf(one);
   change((now) => {
@@ -160,12 +160,12 @@ function controls() {
   marks();
 }
 
-function choose({ id }) {
+export function choose({ id }) {
   change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === id)));
   tellArea();
 }
 
-/** Say how much of the photo the cut that is shown covers. */
+/** Say how much of the photo the cut covers. */
 function tellArea() {
   const open = photo();
   const { masks, chosen } = cutOf(open.id);
@@ -215,7 +215,7 @@ function forgetMasks(id, options) {
   if (id === desk.photo && strokes.length) setStrokes(strokes, options);
 }
 
-/** Load a photo again that did not load. An expired session shows the sign-in first. */
+/** Load a photo again. An expired session shows the sign-in first. */
 async function reload(one) {
   const image = $("photo-image");
   try {
@@ -252,7 +252,7 @@ function redo() {
 }
 
 /** Replace all steps. */
-function renew(strokes) {
+export function renew(strokes) {
   undone.delete(desk.photo);
   setStrokes(strokes);
 }

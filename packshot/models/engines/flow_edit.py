@@ -106,7 +106,7 @@ class FlowEditEngine(FlowEngine):
         given = scene.references
         if given is None:
             return None
-        shares = [given.strength * one.weight * len(given.of) for one in given.of]
+        shares = [given.strength * one.weight * len(given.pictures) for one in given.pictures]
         if all(math.isclose(share, 1, rel_tol=1e-3) for share in shares):
             return None
         logs = [0.0, *(math.log(max(share, 1e-4)) for share in shares)]
@@ -182,8 +182,8 @@ class FlowEditEngine(FlowEngine):
 
 def _pictures(scene: Scene) -> list[U8]:
     """The scene's reference pictures, each uint8 HxWx3 RGB."""
-    given = scene.references.of if scene.references else ()
-    return [one.picture for one in given if one.picture is not None]
+    given = scene.references.pictures if scene.references else ()
+    return [one.pixels for one in given if one.pixels is not None]
 
 
 def _tokens(latents: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from packshot.errors import BadInput, EngineFailed
 from packshot.models.engines.flow import FlowEngine
 from packshot.models.engines.loading import load_engine
 from packshot.models.packs.pack import find_pack
+from packshot.references import ReferencePicture, References
 from packshot.settings import Settings
-from packshot.types import Brief, ConditionMaps, EdgeMap, Kept, ReferencePicture, References, Scene
+from packshot.types import Brief, ConditionMaps, EdgeMap, Kept, Scene
 from tests.tiny_flow_pack import LENGTH, build_tiny_flow_pack
 from tests.tiny_pack import SIZE_PX
 
@@ -110,7 +111,7 @@ def published(engine: FlowEngine, wanted: Scene) -> np.ndarray[Any, Any]:
         told |= {"strength": brief.strength, "guidance_scale": brief.guidance_scale}
         if wanted.references:
             told["image_reference"] = [
-                Image.fromarray(one.picture) for one in wanted.references.of if one.picture is not None
+                Image.fromarray(one.pixels) for one in wanted.references.pictures if one.pixels is not None
             ]
     else:
         net = pack.load("controlnet")
@@ -132,7 +133,7 @@ def apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
 
 
 def referring(wanted: Scene, *pictures: np.ndarray[Any, Any], strength: float = 1.0) -> Scene:
-    of = tuple(ReferencePicture(1 / len(pictures), picture=picture) for picture in pictures)
+    of = tuple(ReferencePicture(1 / len(pictures), pixels=picture) for picture in pictures)
     return replace(wanted, references=References(of, strength))
 
 
