@@ -305,6 +305,10 @@ class _StageSeconds:
         self._scene_s = 0.0
         for stage in profile.generators:
             defaults, share = packs.manifest(stage).defaults, demand.of_engine(stage)
+            if (endpoint := packs.manifest(stage).endpoint) is not None:  # a vendor's service paints, on no device
+                self._seconds[stage] = share * endpoint.latency_s / endpoint.in_flight
+                self._scene_s += share * endpoint.latency_s
+                continue
             steps, rows = defaults.steps, rows_per_step(defaults.guidance_scale)
             batch = (profile.stage(stage).tunables or {})["max_rows"]
             self._seconds[stage] = share * rates.scene_seconds(*on_gpu[stage], steps, rows)

@@ -14,7 +14,7 @@ from cluster.plan.gpu_shares import StagePacks
 from cluster.plan.gpus import GPUS
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, Plan, make_plan
-from cluster.profiles import load_profile
+from cluster.profiles import Profile, load_profile
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
@@ -54,6 +54,23 @@ def test_no_device_is_over_its_memory_its_shares_or_its_time(profile: str, image
             assert share <= MAX_DEVICE_SHARE + 1e-9
             assert gib <= MAX_DEVICE_SHARE * pool.pool.device.memory_gib
             assert busy <= plan.demand.utilisation + 1e-9
+
+
+def test_a_remote_engine_needs_no_device() -> None:
+    """Its calls are a generator's rows, and the vendor's seconds are its time."""
+    stated = load_profile("one-gpu").model_dump(exclude_unset=True) | {"pack": "", "engines": ("mini", "remote")}
+    stated["pools"]["machine"]["cpus"] = 10
+    stated["stages"]["generator-remote"] = {"gpu_share": None, "cpus": 0.1, "tunables": {"max_rows": 4}}
+    profile = Profile.model_validate(stated)
+    found = {name: find_pack(name, Settings()) for name in profile.engines}
+    both = {name: (pack.manifest, find_footprint(pack)) for name, pack in found.items()}
+    packs = StagePacks(both["mini"], {"generator": both["mini"], "generator-remote": both["remote"]})
+    plan = make_plan(profile, packs, Demand(20.0, engines={"remote": 0.5}))
+    vendor = plan.stage("generator-remote")
+    endpoint = found["remote"].manifest.endpoint
+    assert endpoint is not None
+    assert (vendor.gpu_share, vendor.replicas) == (None, 1)
+    assert vendor.seconds == 0.5 * endpoint.latency_s / endpoint.in_flight
 
 
 def test_painters_sleep_when_nothing_is_asked_for_and_the_gateway_does_not() -> None:
