@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from packshot.models.footprint.counting import FEW, MANY, bytes_of, linear_footprint, meta_network, cost_of
+from packshot.models.footprint.counting import FEW, MANY, bytes_of, cost_of, linear_footprint, meta_network
 from packshot.models.footprint.stage_footprint import Footprint
 from packshot.models.packs.pack import Pack
 
