@@ -226,6 +226,11 @@ class Profile(Strict):
         """The packs that a cluster of this profile serves. Raises BadInput as `served_packs` does."""
         return served_packs(settings, pack=self.pack, engines=self.engines, segmenter=self.segmenter)
 
+    @property
+    def packs(self) -> tuple[str, ...]:
+        """The packs that the profile names, each once; none where the settings do."""
+        return tuple(dict.fromkeys(name for name in (self.pack, *self.engines, self.segmenter) if name))
+
     def with_packs(self, settings: Settings) -> Profile:
         """The profile with the engines and the segmenter that the settings add."""
         served = self.served(settings)

@@ -45,6 +45,11 @@ METRICS: dict[str, Metric] = {
     "packshot_queue_oldest_seconds": Metric(
         "gauge", "Time for which the oldest shot has waited, by priority and tenant, seconds.", ("priority", "tenant")
     ),
+    "packshot_engine_shots": Metric(
+        "gauge",
+        "Shots waiting in the store, by engine and the deployment that paints with it; empty = not served.",
+        ("engine", "generator"),
+    ),
     "packshot_database_connections": Metric(
         "gauge", "Connections of a process to the database, by state (used, idle).", ("state",)
     ),

@@ -320,6 +320,10 @@ class Framing:
         """Whether the canvas shows the whole scene."""
         return self.shown_xyxy == (0, 0, *self.size)
 
+    def enlargement(self, canvas: tuple[int, int]) -> float:
+        """The factor by which the shown part is enlarged to the canvas's (width, height), the larger of both axes."""
+        return max(side / shown for side, shown in zip(canvas, self.shown_size, strict=True))
+
     def stretch(self, canvas: tuple[int, int]) -> float:
         """How much more the scene is enlarged on one axis than on the other, at least 1. `canvas` is its size."""
         width, height = self.shown_size
@@ -385,7 +389,8 @@ class Brief:
     which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
     picture, to which noise was added. `sampler` None is the pack's own. `engine` names the engine; an engine itself
-    does not read it.
+    does not read it. `enlarged_by` is the factor by which the canvas enlarges the scene, for engines that have an
+    upscaler.
     """
 
     prompt: str
@@ -400,6 +405,7 @@ class Brief:
     strength: float = 1.0
     sampler: Sampler | None = None
     engine: str = ""
+    enlarged_by: float = 1.0
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:

@@ -123,7 +123,7 @@ export async function closeSession() {
   remark(false);
 }
 
-export const engines = async () => (await json(call("GET", "/v1/engines"))).engines;
+export const engines = () => json(call("GET", "/v1/engines"));
 export const presets = async () => (await json(call("GET", "/v1/presets"))).presets;
 
 const TRIES = 6;

@@ -25,7 +25,7 @@ let setStatus = () => {};
 const undone = new Map(); // photo -> the steps that were undone, the last one first
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
-const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
+export const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
 
 /** `status(text)` sets the status line. */
 export function open(status) {
@@ -160,7 +160,7 @@ function controls() {
   marks();
 }
 
-function choose({ id }) {
+export function choose({ id }) {
   change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === id)));
   tellArea();
 }
@@ -252,7 +252,7 @@ function redo() {
 }
 
 /** Replace all steps. */
-function renew(strokes) {
+export function renew(strokes) {
   undone.delete(desk.photo);
   setStrokes(strokes);
 }

@@ -16,7 +16,7 @@ const STATUS_EVERY_MS = 400;
 
 let message = "";
 let presets = null; // a promise of the channels' presets, once a step needs them
-let engines = [];
+let engines = { engines: [] };
 let placing = null;
 let painting = null;
 let choosing = null;

@@ -7,7 +7,7 @@ import * as light from "./light.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
-import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
+import { $, alertOf, dismiss, h, keyed, loaded, onNumber, say, show, sorry } from "./widgets.js";
 import { ago, plain, titleOf } from "./words.js";
 
 const SHOWN = 8; // ended shots on the list
@@ -16,6 +16,7 @@ const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
 const field = (name) => $(`brief-${name}`);
 
 let engines = [];
+let finding = null; // the field for words under Cut
 let go = () => {};
 let pick = () => {};
 let setStatus = () => {};
@@ -51,8 +52,9 @@ export function open({ toTab, choose, status }) {
   showShots();
 }
 
-/** Set the engines, which give the fields' defaults and limits. */
-export function useEngines(rows) {
+/** Set the engines, which give the fields' defaults and limits. Words are for a server that finds what they name. */
+export function useEngines({ engines: rows, finds_words: findsWords }) {
+  if (findsWords) finding ??= loaded("find").then((find) => find.open());
   engines = rows;
   if (desk.brief.engine && !engines.some((row) => row.name === desk.brief.engine)) change((now) => (now.brief.engine = null));
   $("engine").replaceChildren(...rows.map((row) => h("option", { value: row.name }, row.title ?? row.name)));
@@ -60,8 +62,15 @@ export function useEngines(rows) {
   showBrief();
 }
 
-const engineOf = (brief) => engines.find((row) => row.name === brief.engine) ?? engines[0];
-const engine = () => engineOf(desk.brief) ?? null;
+const engineOf = (brief) => engines.find((row) => row.name === brief.engine) ?? engines[0] ?? null;
+const engine = () => engineOf(desk.brief);
+
+/** The fields of a brief that an engine cannot honour; the server would refuse them. */
+function lackedBy(row) {
+  const able = row?.capabilities ?? {};
+  const lacked = { negative_prompt: able.negative_prompt === false, guidance_scale: able.guidance === false, control_scale: able.controls?.includes("canny") === false };
+  return Object.keys(lacked).filter((name) => lacked[name]);
+}
 
 function group(one) {
   const chip = ([name, phrase]) => {
@@ -88,6 +97,10 @@ function showBrief() {
   say($("seed-words"), seedWords(brief));
   $("render-undo").disabled = !briefHistory.canUndo;
   $("render-redo").disabled = !briefHistory.canRedo;
+  const lacked = lackedBy(now);
+  for (const name of ["negative_prompt", "guidance_scale", "control_scale"]) field(name).parentElement.hidden = lacked.includes(name);
+  $("hint-guidance").hidden = lacked.includes("guidance_scale");
+  $("hint-control").hidden = lacked.includes("control_scale");
   showSampler(now);
   showConditions(now);
   light.showLight();
@@ -125,17 +138,19 @@ function seedWords({ seed, locked, painted, images }) {
 /** The API request for a desk. */
 export function requestOf(now) {
   const { brief } = now;
+  const lacked = lackedBy(engineOf(brief));
+  const kept = (name, none = null) => (lacked.includes(name) ? none : brief[name]);
   return {
     canvas: now.canvas,
     layers: now.layers.map(({ mask_id, x, y, scale, rotation_deg, flip }) => ({ mask_id, x, y, scale, rotation_deg, flip })),
     background: now.background,
     prompt: brief.prompt,
-    negative_prompt: brief.negative_prompt,
+    negative_prompt: kept("negative_prompt", ""),
     images: now.background === "generate" ? brief.images : 1, // without a scene all would be equal
     seed: brief.seed,
     steps: brief.steps,
-    guidance_scale: brief.guidance_scale,
-    control_scale: brief.control_scale,
+    guidance_scale: kept("guidance_scale"),
+    control_scale: kept("control_scale"),
     ...(now.background === "generate" ? { ...withSampler(brief), ...withConditions(brief) } : {}),
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
@@ -182,7 +197,7 @@ async function generate() {
 /** Send a request and show its problems. Returns the entry's key, or null if it was refused. */
 export async function order(request, made) {
   const [first] = made.layers;
-  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload"].includes(first.source) ? first.mask_id : null };
+  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload", "text"].includes(first.source) ? first.mask_id : null };
   try {
     return await shots.generate({ request, desk: made, source });
   } catch (problem) {

@@ -2,6 +2,7 @@
 // instant. A step builds on the candidate that was chosen before it: `from` is that candidate's place.
 
 import * as api from "./api.js";
+import { loaded } from "./widgets.js";
 
 const answers = new Map(); // photo + steps -> masks
 let early = null; // the request that a press began: {key, control, answer}
@@ -18,8 +19,9 @@ export function forget(photo) {
   for (const key of [...answers.keys()]) if (key.startsWith(photo)) answers.delete(key);
 }
 
-/** The steps as the API's prompts. */
-export function promptsOf(steps) {
+/** The steps as the API's prompts. Words used up what was marked before them. */
+export function promptsOf(all) {
+  const steps = all.slice(all.findLastIndex(({ text }, at) => text && all[at + 1]) + 1);
   const points = steps.filter(({ kind }) => kind === "point").map(({ x, y, label }) => ({ x, y, label }));
   return { points, boxes: steps.filter(({ kind }) => kind === "box").map(({ box }) => box) };
 }
@@ -55,12 +57,12 @@ function begin(photo, steps) {
 export async function ask(photo, steps, signal) {
   const ready = known(photo, steps);
   if (ready) return ready;
-  const { kind, mask } = steps.at(-1);
+  const { kind, mask, text } = steps.at(-1);
   let first = steps.length - 1; // the first of the strokes that go together
   while (kind === "paint" && first && steps[first - 1].kind === "paint" && !known(photo, steps.slice(0, first))) first -= 1;
-  const base = kind === "auto" || kind === "file" ? null : await baseOf(photo, steps, first, signal);
+  const base = mask || text || kind === "auto" ? null : await baseOf(photo, steps, first, signal);
   const body = kind === "paint" ? { strokes: steps.slice(first).map(({ mode, radius_px, points }) => ({ mode, radius_px, points })) } : promptsOf(steps);
-  const masks = kind === "file" ? [mask] : await api.masks(photo, base ? { ...body, base_mask_id: base.id } : body, signal);
+  const masks = mask ? [mask] : text ? await (await loaded("find")).find(photo, { ...body, text }, signal) : await api.masks(photo, base ? { ...body, base_mask_id: base.id } : body, signal);
   learn(photo, steps, masks);
   return masks;
 }

@@ -83,6 +83,12 @@ def _burn_alert(one: Objective, burn: Burn) -> dict[str, Any]:
     }
 
 
+ENGINE_WAITS = (
+    'max by (engine, deployment) (label_replace(packshot_engine_shots, "deployment", "$1", "generator", "(.*)")) > 0'
+)
+ENGINE_PAINTS = "sum by (deployment) (rate(ray_packshot_denoise_steps_total[10m])) > 0"
+
+
 def _state() -> list[dict[str, Any]]:
     return [
         _alert(
@@ -99,6 +105,14 @@ def _state() -> list[dict[str, Any]]:
             "10m",
             "page",
             "Shots wait, but no denoising step runs.",
+            "nothing-is-painted",
+        ),
+        _alert(
+            "PackshotEngineStarves",
+            f"{ENGINE_WAITS} unless on (deployment) {ENGINE_PAINTS}",
+            "20m",
+            "ticket",
+            "Shots wait for {{ $labels.engine }}, but {{ $labels.deployment }} takes no denoising step.",
             "nothing-is-painted",
         ),
         _alert(

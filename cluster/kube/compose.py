@@ -36,7 +36,7 @@ def compose(profile: Profile) -> dict[str, Any]:
         "minio": _minio(),
         "bucket": _bucket(),
     }
-    if profile.pack:
+    if profile.packs:
         services["weights"] = _weights(profile)
         services["api"]["depends_on"]["weights"] = {"condition": "service_completed_successfully"}
     return {
@@ -91,10 +91,11 @@ def _api(profile: Profile, machine: Pool) -> dict[str, Any]:
 
 
 def _weights(profile: Profile) -> dict[str, Any]:
-    """Fetches the profile's pack into the volume before the API starts. Existing files are only verified."""
+    """Fetches the profile's packs into the volume before the API starts. Existing files are only verified."""
+    fetch = " && ".join(f"packshot packs fetch {name} && packshot packs verify {name}" for name in profile.packs)
     return {
         **_image(profile.machine),
-        "command": ["sh", "-ec", f"packshot packs fetch {profile.pack} && packshot packs verify {profile.pack}"],
+        "command": ["sh", "-ec", fetch],
         "environment": {"PACKSHOT_HOME": HOME, "PACKSHOT_OFFLINE": "false"},
         "volumes": [f"home:{HOME}", "tmp:/tmp"],
         "read_only": True,

@@ -116,7 +116,14 @@ def _pipeline() -> dashboard.Dashboard:
         _lines(
             "Denoising steps per second (each scene counts)",
             "short",
-            (f"sum(rate(ray_packshot_denoise_steps_total[{RATE}]))", "steps"),
+            (f"sum by (deployment) (rate(ray_packshot_denoise_steps_total[{RATE}]))", "{{deployment}}"),
+        )
+    )
+    board.with_panel(
+        _lines(
+            "Shots waiting for each engine",
+            "short",
+            ("max by (engine) (packshot_engine_shots)", "{{engine}}"),
         )
     )
     board.with_panel(
@@ -124,9 +131,9 @@ def _pipeline() -> dashboard.Dashboard:
             "Rows that share a step",
             "short",
             (
-                f"sum(rate(ray_packshot_denoise_batch_rows_sum[{RATE}])) / "
-                f"sum(rate(ray_packshot_denoise_batch_rows_count[{RATE}]))",
-                "mean",
+                f"sum by (deployment) (rate(ray_packshot_denoise_batch_rows_sum[{RATE}])) / "
+                f"sum by (deployment) (rate(ray_packshot_denoise_batch_rows_count[{RATE}]))",
+                "{{deployment}}",
             ),
         )
     )

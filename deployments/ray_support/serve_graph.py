@@ -87,6 +87,7 @@ class ServeGraph:
         director: DeploymentHandle[Any],
     ) -> None:
         self._engines = tuple(pack.summary() for pack in find_engines(served, settings).values())
+        self._generators = served.generators
         self._detector_reads = detector_pack(served, settings).manifest.detector_reads
         self._store = store
         self._encoder = with_context(encoder)
@@ -194,7 +195,7 @@ class ServeGraph:
 
     async def metrics(self) -> str:
         if time.monotonic() - self._gauges_at > GAUGES_FOR_S:
-            self._gauges = await asyncio.to_thread(queue_gauges, self._store)
+            self._gauges = await asyncio.to_thread(queue_gauges, self._store, self._generators)
             self._gauges_at = time.monotonic()
         report(connection_gauges(self._store))
         return await node_metrics(self._gauges)

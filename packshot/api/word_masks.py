@@ -89,7 +89,8 @@ async def named(store: Store, graph: Graph, photo: PhotoRecord, words: Words, pr
     masks = await asyncio.gather(*map(cut, wanted))
     products = [(one, mask) for one, mask in zip(wanted, masks, strict=True) if mask is not None]
     kept = tuple(pair for nth, pair in enumerate(products) if pair[1] is not own or _first(products, own) == nth)
-    return Named(words, found, kept, tuple(_notes(words, found, len(fit))), timing_ms)
+    count = len(fit) - len(wanted) + len(kept)
+    return Named(words, found, kept, tuple(_notes(words, found, count)), timing_ms)
 
 
 def _first(products: Sequence[tuple[Detection, NewMask | MaskRecord]], mask: MaskRecord | None) -> int:

@@ -89,8 +89,8 @@ def finish(
     relit = relit_layout(flat, spec, scene, products)
     picture = composite(relit.flat, scene, lit.ground)
     render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
-    enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
-    verdict = _verdict(prepared, picture, spec, enlarged_by, relit.gain_png)
+    scene_by = framing.enlargement((width, height))
+    verdict = _verdict(prepared, picture, spec, scene_by / render_px, relit.gain_png, scene_by)
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
     if not spec.canny.scale:  # nothing held the engine to the product's edges
         findings.append(expansion_finding(flat, painted_scene))
@@ -121,7 +121,12 @@ def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
 
 
 def _verdict(
-    prepared: Prepared, picture: U8, spec: ShotSpec, enlarged_by: float = 1.0, gain_png: bytes | None = None
+    prepared: Prepared,
+    picture: U8,
+    spec: ShotSpec,
+    enlarged_by: float = 1.0,
+    gain_png: bytes | None = None,
+    scene_by: float | None = None,
 ) -> Verdict:
     return inspect(
         prepared.flat,
@@ -130,6 +135,7 @@ def _verdict(
         product_by=prepared.enlarged_by,
         generated=spec.background.generated,
         gain_png=gain_png,
+        scene_by=scene_by,
     )
 
 

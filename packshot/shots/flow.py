@@ -25,7 +25,7 @@ from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Under
 from packshot.store.records import NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
-from packshot.types import Brief
+from packshot.types import Brief, Framing
 from packshot.verdict.material import material_finding
 
 OnStep = Callable[[Step], None]
@@ -46,8 +46,9 @@ async def shoot(
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
     if not spec.background.generated:
         return await _plain(files, spec, stages)
+    framing = stages.framing_of(spec.canvas, spec.engine)
     with span("prepare"):
-        placed = await stages.prepare(files, stages.framing_of(spec.canvas, spec.engine))
+        placed = await stages.prepare(files, framing)
     if placed.covered:
         return await _plain(files, spec, stages)
     understood = None
@@ -73,7 +74,7 @@ async def shoot(
                         maps=maps,
                         references=references,
                     )
-                    for brief in (brief_of(spec, seed) for seed in spec.seeds)
+                    for brief in (brief_of(spec, seed, framing) for seed in spec.seeds)
                 )
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
@@ -105,8 +106,8 @@ async def references_of(store: Store, tenant_id: str, spec: ShotSpec, stages: St
         return await stages.references(files, spec.style.strength, spec.engine)
 
 
-def brief_of(spec: ShotSpec, seed: int) -> Brief:
-    """What the engine paints for the picture of `seed`."""
+def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief:
+    """What the engine paints for the picture of `seed`. Without its `framing`, no upscaler enlarges it."""
     canny = spec.canny
     light = spec.style.light_words if spec.style is not None else ""
     return Brief(
@@ -121,6 +122,7 @@ def brief_of(spec: ShotSpec, seed: int) -> Brief:
         conditions=spec.guiding_conditions,
         sampler=spec.sampler,
         engine=spec.engine,
+        enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
     )
 
 

@@ -16,10 +16,8 @@ from packshot.contract.status import PRIORITIES
 from packshot.store.census import SNAPSHOT as CENSUS
 from packshot.store.positions import EXACT
 from packshot.store.records import Flow, Load, QueueLoad
-from packshot.store.snapshots import Snapshot
+from packshot.store.snapshots import LOAD, Snapshot
 from packshot.store.store import Store
-
-SNAPSHOT = "load"
 
 FAST_S, SLOW_S = 15.0, 120.0
 """Windows of the arrival rates, in seconds: a short one that shows bursts, and a long one that evens out chance."""
@@ -125,7 +123,7 @@ class SharedLoadReport:
 
     def __call__(self) -> dict[str, float]:
         if time.monotonic() - self._known_at_s >= REPORT_EVERY_S / 2:  # Serve may ask more often
-            shared = self._store.snapshots.shared(SNAPSHOT, self._every_s, self._counted_json)
+            shared = self._store.snapshots.shared(LOAD, self._every_s, self._counted_json)
             fresh = shared is not None and shared.age_s < REPORT_FRESH_S
             self._known = {**shared.value["report"], "age_s": shared.age_s} if shared is not None and fresh else {}
             self._every_s = max(REPORT_EVERY_S, shared.value["next_in_s"]) if shared is not None else REPORT_EVERY_S

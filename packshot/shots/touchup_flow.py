@@ -23,14 +23,16 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
     touchup, spec = TouchupSpec.from_json(claim.job), claim.spec
     order = await asyncio.to_thread(_order, store, claim, touchup)
     x0, y0, x1, y1 = touchup.box
+    framing = stages.framing_of(Canvas(x1 - x0, y1 - y0), spec.engine)
     with span("prepare"):
-        placed = await stages.prepare_touchup(order, stages.framing_of(Canvas(x1 - x0, y1 - y0), spec.engine))
+        placed = await stages.prepare_touchup(order, framing)
     brief = replace(
-        brief_of(spec, touchup.seed),
+        brief_of(spec, touchup.seed, framing),
         prompt=touchup.prompt,
         negative_prompt=touchup.negative_prompt,
         strength=touchup.strength,
         conditions=(),
+        enlarged_by=framing.enlargement((x1 - x0, y1 - y0)),
     )
     edges = stages.edges(placed.fitted) if brief.control_scale else None
     async for update in stages.paint(

@@ -10,6 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 from packshot.store.database import Database, insert
 from packshot.store.schema import Now, snapshot
 
+LOAD = "load"
+"""The snapshot of the directors' report (packshot/shots/load_report.py)."""
+
 LEASE_S = 15.0
 """For how long one process may compute a value. When it dies, another one takes over after that time."""
 

@@ -31,11 +31,15 @@ def inspect(
     product_by: float = 1.0,
     generated: bool = False,
     gain_png: bytes | None = None,
+    scene_by: float | None = None,
 ) -> Verdict:
     """Inspect `picture` (uint8 HxWx3 RGB or HxWx4 RGBA, of the layout's size) and compare it with its layout.
 
-    `enlarged_by` is the factor by which the scene was enlarged, and `product_by` that of the product. `generated` says
-    that an engine painted the scene. `gain_png` is the file of the gain that lies over a relit product. The checks are:
+    `enlarged_by` is the factor by which the render was enlarged, and `product_by` that of the product. `scene_by` is
+    the factor for the engine's own pixels, where an upscaler enlarged them before; None = `enlarged_by`. `generated`
+    says that an engine painted the scene. `gain_png` is the file of the gain that lies over a relit product.
+
+    The checks are:
 
     - `lock`: failed if an opaque product pixel differs from the layout
     - `relit_lock`, instead of `lock` for a relit product: failed if one differs from round(layout x gain)
@@ -58,7 +62,7 @@ def inspect(
         _frame(flat),
     ]
     if generated:
-        findings.append(_scene(flat, picture, enlarged_by))
+        findings.append(_scene(flat, picture, scene_by or enlarged_by))
     return Verdict(tuple(findings), measure(flat, picture, generated=generated))
 
 

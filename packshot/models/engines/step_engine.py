@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from packshot.contract.verdict import Finding
 from packshot.errors import BadInput, EngineFailed
 from packshot.models.engines.brief_limits import check_limits
 from packshot.models.engines.denoising import Denoising
@@ -22,6 +23,7 @@ from packshot.models.engines.tensors import convert_memory_errors, to_pixels
 from packshot.models.engines.windows import MANY_ROWS, Windows, squeezed
 from packshot.models.packs.framing import outline_steps
 from packshot.models.packs.pack import Pack
+from packshot.models.upscale.upscaler import USEFUL_FROM, load_upscaler
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
 __all__ = ["LONGEST_STEP_S", "PREVIEW_PX", "StepEngine"]
@@ -45,6 +47,7 @@ class StepEngine(ABC):
         self.device = torch.device(device)
         self.dtype = dtype
         self.factor = factor
+        self._upscaler = load_upscaler(pack, self.device, dtype)
 
     @property
     def native(self) -> tuple[int, int]:
@@ -195,11 +198,21 @@ class StepEngine(ABC):
         Raises EngineFailed: engine_nan when the VAE produces NaN or infinity, or engine_out_of_memory.
         """
         with convert_memory_errors():
-            return [Render(self._picture(row), row.brief.seed, row.findings) for row in rows]
+            return [self._render(row) for row in rows]
 
-    def _picture(self, row: Denoising) -> U8:
+    def _render(self, row: Denoising) -> Render:
+        """The picture of a finished scene, enlarged by the pack's upscaler where the canvas enlarges it anyway."""
+        picture, findings = self._picture(row), row.findings
+        if self._upscaler is not None and row.brief.enlarged_by >= USEFUL_FROM:
+            picture = self._finite(self._upscaler.enlarge(picture))
+            detail = f"the scene was enlarged {self._upscaler.scale}x by {self._upscaler.name}"
+            findings = (*findings, Finding("upscaler", "ok", detail, float(self._upscaler.scale)))
+        return Render(to_pixels(picture), row.brief.seed, findings)
+
+    def _picture(self, row: Denoising) -> Tensor:
+        """The decoded picture (1, 3, H, W) of a finished scene, fp32, about -1..1."""
         parts = torch.cat([self._decode(window[None]) for window in row.windows.split(row.latents)])
-        return to_pixels(row.windows.times(parts.shape[-1] // row.windows.window[0]).merge(parts))
+        return row.windows.times(parts.shape[-1] // row.windows.window[0]).merge(parts)
 
     def _finite(self, decoded: Tensor) -> Tensor:
         """A decoded picture in fp32. Raises EngineFailed (engine_nan)."""

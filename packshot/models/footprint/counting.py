@@ -39,6 +39,7 @@ from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.segmenter import DETAIL, SETS_PER_CALL
 from packshot.models.understand.geometry import DEPTH_PX
 from packshot.models.understand.network import OUTLINE
+from packshot.models.upscale.upscaler import Upscaler
 
 GIB = 2**30
 TERA, GIGA = 1e12, 1e9
@@ -281,7 +282,8 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
     largest = max(pack.manifest.buckets, key=lambda bucket: bucket[0] * bucket[1])
     native = pack.manifest.native_px
     step = partial(_step, pack, parts, dtype)
-    once = [partial(call, pack, parts, embeds[0], dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
+    calls = (_text, _control, _vae_encode, _vae_decode, *((_upscale,) if "upscaler" in parts else ()))
+    once = [partial(call, pack, parts, embeds[0], dtype) for call in calls]
     few, many = (cost_of(partial(step, controls, largest, rows)) for rows in (FEW, MANY))
     row = cost_of(partial(step, always, native, 1))
     text, *others = (cost_of(partial(call, native)) for call in once)
@@ -357,6 +359,12 @@ def _vae_decode(
     width, height = (side // pack.vae_factor for side in size)
     latents = torch.empty(1, parts["vae"].config.latent_channels, height, width, dtype=dtype, device="meta")
     return parts["vae"].decode(latents, return_dict=False)[0]
+
+
+def _upscale(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
+    width, height = size
+    upscaler = Upscaler(parts["upscaler"], "", torch.device("meta"), dtype)
+    return upscaler.enlarge(torch.empty(1, 3, height, width, device="meta"))
 
 
 def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:

@@ -27,6 +27,7 @@ RoleName = Literal[
     "detector",
     "image_encoder",
     "ip_adapter",
+    "upscaler",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -51,6 +52,8 @@ ClassName = Literal[
     "NameFinder",
     "Qwen2Tokenizer",
     "Qwen3Model",
+    "RRDBNet",
+    "SRVGGNetCompact",
     "Sam",
     "Sam2Model",
     "SceneEncoder",
@@ -89,6 +92,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
     "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
     "ip_adapter": ("IPAdapter",),
+    "upscaler": ("RRDBNet", "SRVGGNetCompact"),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -112,9 +116,9 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
-    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
-    "flow_edit": (),
-    "flow_control": (),
+    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint", "upscaler"),
+    "flow_edit": ("upscaler",),
+    "flow_control": ("upscaler",),
     "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""

@@ -33,7 +33,7 @@ TRANSFORMERS = (
 )
 """The classes of transformers that are built from their config class alone."""
 CLIP_TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection")
-OWN = ("GeometryHead", "IPAdapter", "NameFinder", "SceneEncoder", "SceneJudge")
+OWN = ("GeometryHead", "IPAdapter", "NameFinder", "RRDBNet", "SRVGGNetCompact", "SceneEncoder", "SceneJudge")
 """The networks of Packshot."""
 
 
@@ -89,8 +89,11 @@ def _own(class_name: str, config: dict[str, Any]) -> Any:
     from packshot.models.references.adapter import IPAdapter
     from packshot.models.references.scene_encoder import SceneEncoder
     from packshot.models.understand.network import GeometryHead
+    from packshot.models.upscale.network import RRDBNet, SRVGGNetCompact
 
-    classes: tuple[type[Any], ...] = (GeometryHead, IPAdapter, NameFinder, SceneEncoder, SceneJudge)
+    classes: tuple[type[Any], ...] = (
+        GeometryHead, IPAdapter, NameFinder, RRDBNet, SRVGGNetCompact, SceneEncoder, SceneJudge
+    )  # fmt: skip
     return {one.__name__: one for one in classes}[class_name](**config)
 
 
@@ -230,7 +233,8 @@ def convert_pth(source: Path, out: Path) -> Path:
     from safetensors.torch import save_file
 
     state = torch.load(source, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
+    held = next((name for name in ("state_dict", "params_ema", "params") if name in state), None)
+    state = state if held is None else state[held]
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise PackRefused("pack_mismatch", f"{source.name} must hold a flat dictionary of tensors")
     out.parent.mkdir(parents=True, exist_ok=True)

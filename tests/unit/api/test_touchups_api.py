@@ -10,11 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from sqlalchemy import select, update
 
 from packshot.contract.touchup_spec import TouchupSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png, read_mask
 from packshot.store.records import NewImage
+from packshot.store.schema import shot
 from tests.api_graph import Api, code_of, png
 from tests.specs import recipe_of
 
@@ -213,3 +215,16 @@ def test_a_touchup_is_cancelled_and_listed_like_a_shot(api: Api, picture: dict[s
     assert code_of(api.http.get("/v1/shots", params={"kind": "dream"})) == (422, "invalid_request")
     assert api.http.delete(f"/v1/shots/{job['id']}").json()["status"] == "cancelled"
     assert api.http.get(f"/v1/images/{picture['id']}.json").json().get("superseded_by") is None
+
+
+def test_a_picture_of_an_engine_that_is_gone_is_refused_and_the_engines_are_named(
+    api: Api, picture: dict[str, Any]
+) -> None:
+    """A touch-up by another engine would not match the rest of the scene; a new shot may use any engine."""
+    with api.store.database.write() as connection:
+        request = connection.execute(select(shot.c.request)).scalar_one()
+        connection.execute(update(shot).values(request={**request, "engine": "gone"}))
+    redo = api.http.post(f"/v1/images/{picture['id']}/redo", json={"reason": "light"})
+    for answer in (touch_up(api, picture), redo):
+        assert code_of(answer) == (422, "unknown_engine"), answer.text
+        assert "mini" in answer.json()["detail"]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from packshot.cli.results import verdict_words
 from packshot.imaging.codec import encode_png, read_png
+from packshot.types import Detection
 from tests.api_graph import Api, png
 from tests.cli_server import call, last_json, shoot
 
@@ -272,3 +273,20 @@ def test_a_warning_says_why() -> None:
     fine = {"check": "lock", "level": "ok", "detail": "no pixel differs", "value": 0}
     words = verdict_words({"level": "warning", "findings": [fine, finding]})
     assert words == "warning; size: the product was enlarged 3 times"
+
+
+def test_shoot_cuts_what_words_name(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+    served.graph.shown = {"mug": (Detection((20, 10, 60, 50), 0.9), Detection((70, 10, 110, 50), 0.6)), "lamp": ()}
+    white = ("--background", "white", "--canvas", "64x64")
+    result = shoot(served, monkeypatch, photo, *white, "--find", "red mug")
+    assert result.exit_code == 0, result.output
+    assert [note["code"] for note in last_json(result)["notes"]] == ["words_ignored", "several_found"]
+    cutout = read_png((photo.parent / "out" / "mug-cutout.png").read_bytes())
+    assert abs(cutout.shape[1] - 40) <= 8
+    absent = shoot(served, monkeypatch, photo, *white, "--find", "lamp", "--find-not", "mug")
+    assert absent.exit_code != 0
+    assert "nothing in the photo is 'lamp'" in absent.stderr
+    for wrong in (("--find-not", "saucer"), ("--find", "mug", "--mask", str(photo))):
+        refused = shoot(served, monkeypatch, photo, *white, *wrong)
+        assert refused.exit_code == 2
+        assert "--find" in refused.stderr

@@ -212,3 +212,37 @@ def test_a_profile_with_gpus_may_leave_a_stage_on_the_cpu(tmp_path: Path, stage:
     deployed = serve_config(profile)["applications"][0]["deployments"]
     assert stage not in [one["name"] for one in deployed]
     assert set(check_profile(profile, Settings())) == set(profile.gpu_stages)
+
+
+def engines_profile(tmp_path: Path, **change: Any) -> Profile:
+    """A CPU profile of two engines, with `change` to its fields."""
+    described = {"name": "two", "sentence": "Two.", "device": "cpu", "engines": ["mini", "tiny"], "segmenter": "mini"}
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump({**described, "pools": MACHINE, **change}))
+    return load_profile(str(file))
+
+
+def test_each_further_engine_has_generators_that_sleep_and_take_the_rest_from_the_first(tmp_path: Path) -> None:
+    stages: dict[str, Any] = {"generator": {"replicas": {"min": 1, "max": 2}, "cpus": 0.25}}
+    profile = engines_profile(tmp_path, stages=stages)
+    assert profile.generators == ("generator", "generator-tiny")
+    assert profile.packs == ("mini", "tiny")
+    further = profile.stage("generator-tiny")
+    assert (further.cpus, further.range.min, further.range.max) == (0.25, 0, 1)
+    stages["generator-tiny"] = {"replicas": {"min": 1, "max": 1}, "max_ongoing": 4}
+    further = engines_profile(tmp_path, stages=stages).stage("generator-tiny")
+    assert (further.cpus, further.range.min, further.max_ongoing) == (0.25, 1, 4)
+
+
+def test_the_config_of_two_engines_deploys_the_generators_of_both(tmp_path: Path) -> None:
+    application = serve_config(engines_profile(tmp_path))["applications"][0]
+    assert application["args"] == {"engines": ["mini", "tiny"], "segmenter": "mini"}
+    (further,) = [one for one in application["deployments"] if one["name"] == "generator-tiny"]
+    assert further["autoscaling_config"]["min_replicas"] == 0
+
+
+def test_the_setting_names_engines_where_a_profile_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACKSHOT_ENGINES", "mini, sd15")
+    application = serve_config(load_profile("laptop"))["applications"][0]
+    assert application["args"] == {"engines": ["mini", "sd15"], "segmenter": "mini"}
+    assert [one["name"] for one in application["deployments"]] == ["generator-sd15"]

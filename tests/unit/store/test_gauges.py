@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from packshot.shots.load_report import SharedLoadReport
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import Tenant
 from packshot.store.store import Store
@@ -26,6 +27,17 @@ def test_the_queue_is_shown_by_priority_and_tenant_the_longest_wait_first(store:
     assert 600 <= ages[0].value < 700
     assert all(0 <= age.value < 100 for age in ages[1:])
     assert [s.value for s in samples if s.name == "packshot_shots_queued"] == [5]
+
+
+def test_the_shots_of_each_engine_are_those_that_directors_reported(store: Store, tenant: Tenant) -> None:
+    """An engine that is not served any more is shown while shots wait for it."""
+    add_shots(store, tenant, 2, engine="a")
+    add_shots(store, tenant, 1, engine="a", priority="catalogue")
+    add_shots(store, tenant, 1, engine="gone")
+    SharedLoadReport(store)()
+    samples = queue_gauges(store, {"a": "generator", "b": "generator-b"})
+    found = {tuple(s.labels.values()): s.value for s in samples if s.name == "packshot_engine_shots"}
+    assert found == {("a", "generator"): 3, ("b", "generator-b"): 0, ("gone", ""): 1}
 
 
 def test_a_connection_in_use_is_counted(store: Store) -> None:

@@ -14,7 +14,7 @@ from packshot.shots import SharedLoadReport, load_report
 from packshot.store.census import read_census
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, snapshot
-from packshot.store.snapshots import LEASE_S, Snapshot
+from packshot.store.snapshots import LEASE_S, LOAD, Snapshot
 from packshot.store.store import Store
 from tests.unit.store.store_rows import add_shots, copy_shot
 
@@ -100,11 +100,11 @@ def test_the_next_director_counts_on_from_the_last_ones_arrivals(
     told = SharedLoadReport(first)()
     assert told["interactive_slow_shots"] == 0
     add_shots(first, tenant, 6)
-    age(first, load_report.SNAPSHOT, 60)  # the first director died
+    age(first, LOAD, 60)  # the first director died
     told = SharedLoadReport(second)()
     assert told["seen_s"] >= 60
     assert told["interactive_slow_shots"] == pytest.approx(6 / 60, rel=0.2)
-    age(first, load_report.SNAPSHOT, 3600)  # all of them were away
+    age(first, LOAD, 3600)  # all of them were away
     told = SharedLoadReport(first)()
     assert told["interactive_slow_shots"] == 0
     assert told["seen_s"] < 60
@@ -112,7 +112,7 @@ def test_the_next_director_counts_on_from_the_last_ones_arrivals(
 
 def test_a_report_that_is_old_is_not_used(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     SharedLoadReport(store)()
-    age(store, load_report.SNAPSHOT, load_report.REPORT_FRESH_S + 1)
+    age(store, LOAD, load_report.REPORT_FRESH_S + 1)
     with store.database.write() as connection:  # another director is counting, and hangs
         connection.execute(update(snapshot).values(lease_until=Now() + LEASE_S))
     assert SharedLoadReport(store)() == {}

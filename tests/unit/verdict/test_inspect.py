@@ -87,6 +87,15 @@ def test_noise_presented_as_a_scene_fails(enlarged_by: float, grain_px: int) -> 
     assert inspect(flat, picture).level == "ok"  # a plain background is not judged
 
 
+def test_noise_that_an_upscaler_enlarged_fails() -> None:
+    """The render is the picture's size, and its grain that of the engine's own pixels."""
+    noise = np.random.default_rng(0).integers(60, 200, (7, 7, 3), np.uint8)
+    picture = cv2.resize(noise, (200, 200), interpolation=cv2.INTER_CUBIC)
+    flat = Flat(np.zeros((200, 200, 4), np.uint8))
+    found = {one.check: one for one in inspect(flat, picture, scene_by=3.9, generated=True).findings}
+    assert (found["scene"].level, found["enlargement"].level) == ("failed", "ok")
+
+
 def test_faint_grain_of_a_white_sweep_is_no_noise() -> None:
     flat = product()
     sweep = np.random.default_rng(0).normal(245, 3, flat.rgb.shape).astype(np.uint8)
