@@ -26,6 +26,7 @@ export function asShoot(request, origin, withKey) {
   option("--shadow", worded(request.shadow));
   option("--reflection", worded(request.reflection));
   option("--relight", worded(request.relight));
+  option("--style", worded(request.style));
   if (request.images) words.push(`-n ${request.images}`);
   for (const name of ["seed", "steps", "engine", "priority"]) option(`--${name}`, request[name]);
   option("--guidance", request.guidance_scale);

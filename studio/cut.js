@@ -125,7 +125,7 @@ function stripItem(one) {
   );
 }
 
-/** Remove a photo from the strip. The server keeps it, and its cut and its layers stay. */
+/** Remove a photo from the strip. The server keeps it; its cut and layers stay. */
 function removePhoto(one) {
   const at = desk.photos.indexOf(one);
   change((now) => {
@@ -165,7 +165,7 @@ export function choose({ id }) {
   tellArea();
 }
 
-/** Say how much of the photo the cut that is shown covers. */
+/** Say how much of the photo the cut covers. */
 function tellArea() {
   const open = photo();
   const { masks, chosen } = cutOf(open.id);
@@ -215,7 +215,7 @@ function forgetMasks(id, options) {
   if (id === desk.photo && strokes.length) setStrokes(strokes, options);
 }
 
-/** Load a photo again that did not load. An expired session shows the sign-in first. */
+/** Load a photo again. An expired session shows the sign-in first. */
 async function reload(one) {
   const image = $("photo-image");
   try {

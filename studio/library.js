@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import * as lists from "./lists.js";
 import { desk, entry as entryOf, keep, nextNumber, shots } from "./store.js";
+import { styleFrom } from "./style.js";
 import { $, h, keyed, say, settled, sorry } from "./widgets.js";
 import { ago, plain, plural, titleOf } from "./words.js";
 
@@ -78,8 +79,8 @@ async function entryFrom(shot) {
   const { request } = shot;
   const first = nextNumber();
   const layers = await Promise.all(request.layers.map(layerFrom));
-  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler = null, conditions = [], shadow, reflection = null, relight = null, engine } = request;
-  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler, conditions, shadow, reflection, relight, engine };
+  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler = null, conditions = [], shadow, reflection = null, relight = null, style = null, engine } = request;
+  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler, conditions, shadow, reflection, relight, style: style && styleFrom(style), engine };
   return {
     key: shot.id,
     id: shot.id,

@@ -23,7 +23,7 @@ let choosing = null;
 let naming = null;
 let picturing = null;
 
-/** The step Place. Its module is loaded with the first photo, or when the step is opened. */
+/** The step Place, loaded with the first photo, or when it is opened. */
 function place() {
   placing ??= Promise.all([loaded("place"), sheet("place")]).then(([step]) => {
     step.open(setStatus);
@@ -34,18 +34,18 @@ function place() {
   return placing;
 }
 
-/** The dialog of projects. Its module is loaded when it is first opened. */
+/** The dialog of projects, loaded when it is first opened. */
 function projects() {
   naming ??= Promise.all([loaded("projects"), sheet("projects")]).then(([part]) => (part.open(setStatus), part));
   return naming;
 }
 
-/** The scene templates of Render. Their module is loaded when that step is first opened. */
+/** The scene templates of Render, loaded when that step is first opened. */
 function templates() {
   picturing ??= Promise.all([loaded("templates"), sheet("projects")]).then(([part]) => part.open(setStatus));
 }
 
-/** The step Render. Its module is loaded with the first photo, or when the step is opened. */
+/** The step Render, loaded as Place is. */
 function render() {
   painting ??= Promise.all([loaded("render"), sheet("render")]).then(([step]) => {
     step.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
@@ -55,7 +55,7 @@ function render() {
   return painting;
 }
 
-/** The step Choose. Its module is loaded when there are shots or the step is opened. */
+/** The step Choose, loaded when there are shots or it is opened. */
 function choose() {
   choosing ??= Promise.all([loaded("choose"), sheet("choose"), render()]).then(([step]) => {
     step.open({ toTab: go, status: setStatus });
@@ -134,9 +134,10 @@ function wireFiles() {
   });
   addEventListener("drop", (event) => {
     if (!carries(event)) return;
-    event.preventDefault();
     const mask = asMask(event);
     over((depth = 0) > 0);
+    if (event.defaultPrevented) return; // a field took it
+    event.preventDefault();
     go("cut");
     if (mask) cut.useMask(files(event.dataTransfer)[0]);
     else addFiles(files(event.dataTransfer));

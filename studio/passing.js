@@ -63,7 +63,7 @@ export async function passing(preset, made) {
     canvas: over > 1 ? sized(Math.floor(Math.max(target.width, target.height) / over)) : target,
     layers,
     background: white ? "white" : made.background,
-    brief: white ? { ...made.brief, shadow: "none", reflection: null, relight: null } : { ...made.brief },
+    brief: white ? { ...made.brief, shadow: "none", reflection: null, relight: null, style: null } : { ...made.brief },
   };
 }
 

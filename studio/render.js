@@ -5,6 +5,7 @@ import { askAgain } from "./previews.js";
 import { conditionsOf, showConditions } from "./conditions.js";
 import * as light from "./light.js";
 import * as shots from "./shots.js";
+import * as style from "./style.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
 import { $, alertOf, dismiss, h, keyed, loaded, onNumber, say, show, sorry } from "./widgets.js";
@@ -39,6 +40,7 @@ export function open({ toTab, choose, status }) {
   $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked), { brief: true }));
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
   light.open(toTab);
+  style.open(setStatus, engine);
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null, sampler: null }), { brief: true }));
   $("sampler").addEventListener("change", (event) => change((now) => (now.brief.sampler = event.target.value || null), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
@@ -103,6 +105,7 @@ function showBrief() {
   $("hint-control").hidden = lacked.includes("control_scale");
   showSampler(now);
   showConditions(now);
+  style.show();
   light.showLight();
   GROUPS.forEach((one, index) => {
     const chosen = chosenOf(one, brief.prompt);
@@ -155,6 +158,7 @@ export function requestOf(now) {
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
     ...(brief.relight && now.background === "generate" ? { relight: brief.relight } : {}),
+    ...(now.background === "generate" && style.styleOf(brief) ? { style: style.styleOf(brief) } : {}),
     engine: brief.engine,
     ...(now.project ? { project_id: now.project.id } : {}),
   };
@@ -288,7 +292,7 @@ export function reuse(entry) {
   change(
     (now) => {
       Object.assign(now, structuredClone({ canvas: entry.desk.canvas, layers: entry.desk.layers, background: entry.desk.background }));
-      Object.assign(now.brief, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
+      Object.assign(now.brief, { style: null }, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
       now.selected = now.layers.at(-1)?.key ?? null;
     },
     { layout: true, brief: true },

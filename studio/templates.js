@@ -3,6 +3,7 @@
 import { modeOf } from "./light.js";
 import * as api from "./api.js";
 import * as lists from "./lists.js";
+import { styleFrom, templateFields } from "./style.js";
 import { STARTERS, samplePhoto } from "./starters.js";
 import { change, desk, results, watch } from "./store.js";
 import { $, alertOf, h, icon, iconButton, keyed, say, sorry, TRY_AGAIN_MS } from "./widgets.js";
@@ -17,6 +18,11 @@ let status = () => {};
 /** `tell(text)` sets the status line. */
 export function open(tell) {
   status = tell;
+  $("template-form").append(
+    h("input", { id: "template-name", type: "text", maxLength: 120, "aria-label": "Name of the template", autocomplete: "off" }),
+    h("button", { id: "template-keep", className: "small" }, "Save"),
+    h("button", { id: "template-cancel", className: "small ghost" }, "Cancel"),
+  );
   $("template-save").addEventListener("click", () => ask(suggested()));
   $("template-keep").addEventListener("click", saveBrief);
   $("template-name").addEventListener("keydown", (event) => {
@@ -76,6 +82,7 @@ function take(row) {
     (now) => {
       Object.assign(now.brief, { prompt: row.prompt, negative_prompt: row.negative_prompt });
       if (row.shadow) now.brief.shadow = row.shadow;
+      now.brief.style = styleFrom(row);
     },
     { brief: true },
   );
@@ -90,8 +97,8 @@ async function remove(row) {
   }
   rows = rows.filter(({ id }) => id !== row.id);
   show();
-  const { name, prompt, negative_prompt: negative, shadow } = row;
-  const back = () => add({ name, prompt, negative_prompt: negative, shadow, ...(pictured(row) ? { image_id: pictured(row).id } : {}) });
+  const { name, prompt, negative_prompt: negative, shadow, references, palette, light, forbidden_words } = row;
+  const back = () => add({ name, prompt, negative_prompt: negative, shadow, references, palette, light, forbidden_words, ...(pictured(row) ? { image_id: pictured(row).id } : {}) });
   alertOf(`The template ${name} was deleted.`, "Shots that used it stay.", { key: "template", note: true, action: { label: "Put it back", run: back } });
 }
 
@@ -113,7 +120,7 @@ function ask(name) {
 async function saveBrief() {
   const { prompt, negative_prompt: negative, shadow } = desk.brief;
   const image = pictured(desk.brief);
-  const problem = await add({ name: $("template-name").value, prompt, negative_prompt: negative, shadow: modeOf(shadow), ...(image ? { image_id: image.id } : {}) });
+  const problem = await add({ name: $("template-name").value, prompt, negative_prompt: negative, shadow: modeOf(shadow), ...templateFields(desk.brief), ...(image ? { image_id: image.id } : {}) });
   if (!problem) return ask(null);
   const { title, remedy } = plain(problem);
   say($("template-problem"), `${title} ${remedy}`);

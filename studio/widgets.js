@@ -48,7 +48,7 @@ export async function loaded(name, tries = 0) {
   }
 }
 
-/** Add a stylesheet of this folder. Resolves when it applies, or did not load. */
+/** Add a stylesheet. Resolves when it applies, or did not load. */
 export function sheet(name) {
   return new Promise((resolve) => document.head.append(h("link", { rel: "stylesheet", href: `/studio/${name}.css`, onload: resolve, onerror: resolve })));
 }

@@ -108,6 +108,7 @@ async def _explicit(
     if files and unread:
         found = await services.graph.read_style(files)
     palette = [colour.lower() for colour in asked.palette] or [colour.name for colour in found.palette]
+    shares = asked.shares if asked.palette else [round(colour.share, 3) for colour in found.palette] or None
     light_deg = found.light_deg if asked.light is None else asked.light.direction_deg % 360
     served: dict[StylePart, bool] = {
         "palette": bool(palette),
@@ -123,6 +124,7 @@ async def _explicit(
     return {
         "references": [one.model_dump(exclude_none=True) for one in asked.references],
         "palette": palette,
+        "shares": shares,
         "light": None if light_deg is None else {"direction_deg": light_deg},
         "strength": asked.strength,
         "parts": parts,
@@ -168,6 +170,7 @@ def style_of(asked: ShotStyleIn | None) -> Style | None:
     return Style(
         references=references_of(asked.references),
         palette=tuple(asked.palette),
+        shares=tuple(asked.shares or ()),
         light_deg=None if asked.light is None else asked.light.direction_deg,
         strength=asked.strength,
         parts=tuple(asked.parts),

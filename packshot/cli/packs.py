@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
+from packshot.cli.packs_import import import_checkpoint
 from packshot.cli.progress import Progress
 from packshot.cli.servers import require_answer
 from packshot.errors import PackRefused, Unavailable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="List, show, fetch, verify and wait for packs of models.", no_args_is_help=True, rich_markup_mode=None
 )
+
+app.command("import")(import_checkpoint)
 
 Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs list` shows it.")]
 

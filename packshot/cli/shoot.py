@@ -94,7 +94,7 @@ def shoot(
         str | None, typer.Option(metavar="COLOURS", help="The scene's colours, such as '#e8ded2,#b08968'; up to 8.")
     ] = None,
     style_strength: Annotated[
-        float | None, typer.Option(min=0, max=1, help="How far the scene moves towards the style; default: 0.8.")
+        float | None, typer.Option(min=0, max=1, help="How far the scene moves towards the style; default: 0.9.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,8 +11,10 @@ from packshot.contract.base import Answer, Number, absent
 from packshot.contract.request_base import Colour, Fraction, Request
 from packshot.contract.style import MAX_PALETTE, MAX_REFERENCE_WEIGHT, MAX_REFERENCES, Reference, StylePart
 
-DEFAULT_STRENGTH = 0.8
+DEFAULT_STRENGTH = 0.9
 """How far a style moves a shot when the request does not say."""
+
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
 PARTS = "palette (the scene's colours), light (the shadow's direction) or scene (the pictures' look, by the engine)"
 
@@ -74,6 +77,12 @@ class ShotStyleIn(Request):
         max_length=MAX_PALETTE,
         description="1 to 8 colours #rrggbb; empty = the style's, else those that are found in the references.",
     )
+    shares: list[Share] | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_PALETTE,
+        description="How much of the scene each colour of `palette` should have, above 0 to 1; null = not known.",
+    )
     light: LightIn | None = Field(
         None, description="Where the light comes from; null = the style's, else as the references show it."
     )
@@ -92,6 +101,8 @@ class ShotStyleIn(Request):
         if self.style_id is None and not self.references and not self.palette and self.light is None:
             raise ValueError("a style needs style_id, references, palette or light, got none; name one")
         each_once(self.references)
+        if self.shares is not None and len(self.shares) != len(self.palette):
+            raise ValueError(f"shares must be one for each colour of palette, got {len(self.shares)}; send as many")
         if self.parts and len(set(self.parts)) < len(self.parts):
             raise ValueError(f"a part may be named once, got {', '.join(self.parts)}; name each once")
         return self
@@ -116,6 +127,7 @@ class ShotStyleAnswer(Answer):
 
     references: tuple[ReferenceAnswer, ...]
     palette: tuple[str, ...]
+    shares: tuple[Number, ...] | None = Field(None, description="null = not known.")
     light: LightAnswer | None = Field(description="null = not known.")
     strength: Number
     parts: tuple[StylePart, ...]

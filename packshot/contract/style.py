@@ -45,13 +45,15 @@ class Reference:
 class Style:
     """What a shot takes of its references, as it is stored.
 
-    `palette` is up to 8 colours `#rrggbb`, in lower case. `light_deg` is where the light comes from, degrees clockwise
+    `palette` is up to 8 colours `#rrggbb`, in lower case, and `shares` how much of a scene each should have; empty =
+    not known. `light_deg` is where the light comes from, degrees clockwise
     on the canvas: 0 = from behind (up), 90 = from the right; None = not known. `strength` is 0..1. `parts` are those
     that count, in the order of STYLE_PARTS.
     """
 
     references: tuple[Reference, ...] = ()
     palette: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
     light_deg: float | None = None
     strength: float
     parts: tuple[StylePart, ...]
@@ -86,6 +88,7 @@ class Style:
         return {
             "references": [one.to_json() for one in self.references],
             "palette": list(self.palette),
+            "shares": list(self.shares) or None,
             "light": None if self.light_deg is None else {"direction_deg": self.light_deg},
             "strength": self.strength,
             "parts": list(self.parts),
@@ -100,6 +103,7 @@ class Style:
         return cls(
             references=tuple(Reference.from_json(one) for one in stored["references"]),
             palette=tuple(stored["palette"]),
+            shares=tuple(stored.get("shares") or ()),
             light_deg=None if light is None else light["direction_deg"],
             strength=stored["strength"],
             parts=tuple(stored["parts"]),

@@ -29,9 +29,9 @@ def styled_scene(scene: U8, spec: ShotSpec, alpha: U8) -> StyledScene:
     palette = spec.style.colours if spec.style is not None else ()
     if spec.style is None or not palette:
         return StyledScene(scene)
-    moved = harmonise(scene, palette, spec.style.strength, alpha)
-    before, after = (palette_distance(one, palette, alpha) for one in (scene, moved))
-    detail = f"the scene's colours are {after:.1f} from the palette, {before:.1f} before (a and b of CIE L*a*b*)"
+    moved = harmonise(scene, palette, spec.style.strength, alpha, shares=spec.style.shares)
+    before, after = (palette_distance(one, palette, alpha, shares=spec.style.shares) for one in (scene, moved))
+    detail = f"the scene's colours are {after:.1f} from the palette, {before:.1f} before (CIE L*a*b*)"
     return StyledScene(moved, (Finding("style", "ok", detail, round(after, 2)),))
 
 

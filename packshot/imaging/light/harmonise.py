@@ -22,26 +22,32 @@ from packshot.types import F32, U8
 
 __all__ = ["harmonise", "palette_distance"]
 
-MAIN_COLOURS = 8
+MAIN_COLOURS = 16
 """Most main colours that a scene is described by."""
 LIGHTNESS = 0.35
+"""How much the lightness counts beside the colour when a main colour looks for its palette colour."""
+BRIGHTENED = 0.6
 """How much a palette moves the lightness, relative to the colour: light and shade are the scene's own."""
-NEAR = 20.0
+NEAR = 12.0
 """The distance in CIE L*a*b* over which a main colour's shift fades."""
-EVENNESS = 0.3
-"""How far the palette's colours must share the scene evenly: 0 = each colour goes to the nearest, 1 = evenly."""
-SINKHORN = (0.03, 60)
+EVENNESS, EVENNESS_OF_SHARES = 0.3, 1.0
+"""How far the palette's colours must have their shares of the scene: 0 = each colour goes to the nearest, 1 = exactly.
+The second holds where the shares are known; the first where all colours count alike, because nobody said more."""
+SINKHORN = (0.02, 60)
 """The softness of the transport, as a share of the largest cost, and its rounds."""
-NODES, BITS = 17, 6
+NODES, BITS = 17, 7
 """The shift is computed at NODES colours a channel and applied at 2**BITS."""
 
 
-def harmonise(scene: U8, palette: Sequence[str], strength: float, alpha: U8 | None = None) -> U8:
+def harmonise(
+    scene: U8, palette: Sequence[str], strength: float, alpha: U8 | None = None, *, shares: Sequence[float] = ()
+) -> U8:
     """The scene with its colours moved towards a palette.
 
     `scene` is uint8 HxWx3 RGB. `palette` is 1 to 8 colours `#rrggbb`. `strength` is 0..1; with 0 the scene stays as it
-    is. `alpha` is the product's, uint8 HxW: what lies under the product does not count as the scene's colour. Raises
-    BadInput `invalid_request` for a palette or a strength that is none.
+    is. `alpha` is the product's, uint8 HxW: what lies under the product does not count as the scene's colour. `shares`
+    has the weight of each palette colour, above 0; empty = they are not known. Raises BadInput `invalid_request` for a
+    palette or a strength that is none.
     """
     wanted = lab_of(colours_of(palette))
     if not 0 <= strength <= 1:  # refuses NaN too
@@ -50,32 +56,52 @@ def harmonise(scene: U8, palette: Sequence[str], strength: float, alpha: U8 | No
     if strength == 0 or len(sample) == 0:
         return scene.copy()
     centres, weights = main_colours(sample, most=MAIN_COLOURS)
-    shifts = (_transported(centres, weights, wanted) - centres) * (LIGHTNESS, 1.0, 1.0) * strength
+    share = np.array(shares or [1.0] * len(wanted), np.float64)
+    goals = _transported(centres, weights, wanted, share / share.sum(), EVENNESS_OF_SHARES if shares else EVENNESS)
+    shifts = (goals - centres) * (BRIGHTENED, 1.0, 1.0) * strength
     return _shifted(scene, centres, shifts)
 
 
-def palette_distance(scene: U8, palette: Sequence[str], alpha: U8 | None = None) -> float:
-    """How far a scene is from a palette: the mean distance to the nearest colour, in a and b of CIE L*a*b*."""
+def palette_distance(
+    scene: U8, palette: Sequence[str], alpha: U8 | None = None, *, shares: Sequence[float] = ()
+) -> float:
+    """How far a scene is from a palette, in CIE L*a*b*.
+
+    Without `shares` it is the mean distance to the nearest colour, in a and b. With them, it is how far the scene's
+    colours must move on average so that each palette colour has its share; the lightness counts by LIGHTNESS.
+    """
     wanted, sample = lab_of(colours_of(palette)), sample_of(scene, alpha)
     if len(sample) == 0:
         return 0.0
-    apart = np.linalg.norm(sample[:, None, 1:] - wanted[None, :, 1:], axis=2)
-    return float(apart.min(axis=1).mean())
+    if not shares:
+        apart = np.linalg.norm(sample[:, None, 1:] - wanted[None, :, 1:], axis=2)
+        return float(apart.min(axis=1).mean())
+    centres, weights = main_colours(sample, most=MAIN_COLOURS)
+    share = np.array(shares, np.float64)
+    cost, plan = _plan(centres, weights, wanted, share / share.sum(), 1.0)
+    return float((plan * np.sqrt(cost)).sum() / plan.sum())
 
 
-def _transported(centres: F64, weights: F64, palette: F64) -> F64:
+def _transported(centres: F64, weights: F64, palette: F64, share: F64, evenness: float) -> F64:
     """Where the transport moves each main colour: the mean of the palette's colours that it is assigned to, Kx3."""
+    _, plan = _plan(centres, weights, palette, share, evenness)
+    moved: F64 = plan @ palette / np.maximum(plan.sum(axis=1, keepdims=True), 1e-12)
+    return moved
+
+
+def _plan(centres: F64, weights: F64, palette: F64, share: F64, evenness: float) -> tuple[F64, F64]:
+    """(squared distances, how much of each main colour goes to each palette colour), both KxP.
+
+    `share` is that of each palette colour; they add up to 1, as `weights` do.
+    """
     scale = np.array([LIGHTNESS, 1.0, 1.0])
     cost = (((centres[:, None] - palette[None]) * scale) ** 2).sum(axis=2)
     kernel = np.exp(-(cost - cost.min(axis=1, keepdims=True)) / max(SINKHORN[0] * float(cost.max()), 1e-6))
-    share = np.full(len(palette), 1 / len(palette))
     left, right = np.ones(len(centres)), np.ones(len(palette))
     for _ in range(SINKHORN[1]):
         left = weights / np.maximum(kernel @ right, 1e-12)
-        right = (share / np.maximum(kernel.T @ left, 1e-12)) ** EVENNESS
-    plan = left[:, None] * kernel * right[None]
-    moved: F64 = plan @ palette / np.maximum(plan.sum(axis=1, keepdims=True), 1e-12)
-    return moved
+        right = (share / np.maximum(kernel.T @ left, 1e-12)) ** evenness
+    return cost, left[:, None] * kernel * right[None]
 
 
 def _shifted(scene: U8, centres: F64, shifts: F64) -> U8:

@@ -111,13 +111,15 @@ def main_colours(sample: F64, weights: F64 | None = None, most: int = 8) -> tupl
     """
     each = np.ones(len(sample)) if weights is None else weights
     centres = np.average(sample, axis=0, weights=each)[None]
+    apart = ((sample - centres[0]) ** 2).sum(axis=1)
     while len(centres) < most:
-        apart = ((sample[:, None] - centres[None]) ** 2).sum(axis=2).min(axis=1)
+        farthest = sample[apart.argmax()]
         if apart.max() < SAME**2:
             break
-        centres = np.vstack([centres, sample[apart.argmax()]])
+        centres = np.vstack([centres, farthest])
+        apart = np.minimum(apart, ((sample - farthest) ** 2).sum(axis=1))
     for _ in range(ROUNDS):
-        nearest = ((sample[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
+        nearest = ((centres**2).sum(axis=1) - 2 * sample @ centres.T).argmin(axis=1)  # |sample|² is alike for all
         counts = np.bincount(nearest, each, minlength=len(centres))
         sums = np.stack([np.bincount(nearest, sample[:, at] * each, len(centres)) for at in range(3)], axis=1)
         centres, counts = sums[counts > 0] / counts[counts > 0, None], counts[counts > 0]

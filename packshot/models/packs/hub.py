@@ -105,7 +105,7 @@ def _download(pack: Pack, role: RoleName, file: str, source: HubSource, stated: 
     except PackRefused:
         raise
     except Exception as error:  # the hub's client raises many kinds of errors; each means a failed download
-        raise PackRefused("pack_missing", f"{place} could not be fetched: {_why(error, source, file)}") from error
+        raise PackRefused("pack_missing", f"{place} could not be fetched: {explain(error, source, file)}") from error
     if found != file:
         path = path.replace(path.with_name(Path(file).name))
     return path
@@ -167,7 +167,7 @@ def _listed(source: HubSource) -> dict[str, Any]:
     return {row.path.removeprefix(inside): row for row in tree if hasattr(row, "size") and row.path.startswith(inside)}
 
 
-def _why(error: Exception, source: HubSource, file: str) -> str:
+def explain(error: Exception, source: HubSource, file: str) -> str:
     """What failed and what helps, for any error of the hub's client."""
     import httpx2  # the HTTP library of the hub's client
     from huggingface_hub import errors
@@ -244,4 +244,4 @@ def _no_such_file(source: HubSource, file: str) -> str:
     return f"{where} has no {file}; it has {shown}. Correct `files` or `source.subfolder` in the manifest"
 
 
-__all__ = ["endpoint", "fetch"]
+__all__ = ["endpoint", "explain", "fetch"]

@@ -226,6 +226,8 @@ class PackManifest(_Strict):
             if kind not in self.possible_controls or kind == "canny":
                 raise ValueError(f"controls must name conditions that have a ControlNet, got {kind}")
         self._control_channels_fit()
+        if self.samplers and self.recipe != "unet_controlnet":
+            raise ValueError(f"samplers are of the recipe unet_controlnet alone, got {self.recipe}")
         if "euler" in self.samplers and self.prediction_type == "sample":
             raise ValueError("samplers must not have euler where prediction_type is sample, which it does not know")
         if self.references and self.reference_form is None:

@@ -152,3 +152,19 @@ def test_serve_starts_when_everything_is_there(folder: Path, tiny: Path, monkeyp
     monkeypatch.setenv("PACKSHOT_PACK", "tiny")
     assert call("serve").exit_code == 0
     assert started == ["laptop"]
+
+
+def test_importing_tells_what_it_made_and_what_is_no_checkpoint(folder: Path, tiny: Path, tmp_path: Path) -> None:
+    result = call("packs", "import", str(tmp_path / "nothing here"), "--name", "mine", "--json")
+    assert (result.exit_code, answer(result)["error"]["code"]) == (1, "pack_mismatch")
+    edited(tiny, folder / "tiny")
+    unet = yaml.safe_load((tiny / "manifest.yaml").read_text())["roles"]["unet"]["config"]
+    own = tmp_path / "My Photos v2"
+    (own / "unet").mkdir(parents=True)
+    (own / "unet/config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel"} | unet))
+    shutil.copy2(tiny / "unet.safetensors", own / "unet/diffusion_pytorch_model.safetensors")
+    result = call("packs", "import", str(own), "--like", "tiny", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert (answer(result)["name"], answer(result)["missing_files"]) == ("my-photos-v2", 0)
+    assert "PACKSHOT_ACCEPT_NONCOMMERCIAL=true serves it" in result.stderr
+    assert "my-photos-v2" in {row["name"] for row in answer(call("packs", "list", "--json"))["packs"]}

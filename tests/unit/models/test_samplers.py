@@ -217,3 +217,7 @@ def test_a_sampler_that_the_pack_does_not_list_is_refused(make: Make, tmp_path: 
     folder = build_tiny_pack(tmp_path / "sample", edit={"samplers": ["euler"], "prediction_type": "sample"})
     with pytest.raises(PackRefused, match="samplers must not have euler"):
         read_manifest(folder / "manifest.yaml")
+    text = (find_pack("klein", Settings(home=tmp_path)).folder / "manifest.yaml").read_text("utf-8")
+    (tmp_path / "manifest.yaml").write_text(f"{text}\nsamplers: [euler]\n")
+    with pytest.raises(PackRefused, match="samplers are of the recipe unet_controlnet alone"):
+        read_manifest(tmp_path / "manifest.yaml")
