@@ -51,6 +51,10 @@ def halves(picture: U8, product: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.stack([colours[~covered].mean(0) for colours, covered in parts])
 
 
+def _apart(found: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(found - wanted, axis=1).mean())
+
+
 def reference_of(encoder: PictureEncoder, picture: U8, strength: float) -> References:
     """One reference of weight 1."""
     return References((ReferencePicture(1.0, encoder.encode([picture])[0]),), strength)
@@ -79,7 +83,7 @@ def main() -> None:
         rows.append(np.concatenate([shown, *found], 1))
         for pictures, distances in ((plain, without), (found, followed)):
             both = zip(pictures, shots, strict=True)
-            distances += [np.linalg.norm(halves(one, shot.product) - wanted, axis=1).mean() for one, shot in both]
+            distances += [_apart(halves(one, shot.product), wanted) for one, shot in both]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(options.out), np.concatenate(rows)[..., ::-1])
     line = {"row": "references", "strength": options.strength, "pictures": len(followed)}
