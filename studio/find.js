@@ -20,7 +20,7 @@ export async function open() {
   await sheet("find");
   words = h("input", { id: "find-words", type: "search", maxLength: MOST_CHARS, placeholder: "mug", autocomplete: "off", enterKeyHint: "search" });
   told = h("p", { className: "quiet", role: "status", hidden: true });
-  frames = h("div", { className: "marks", id: "found" });
+  frames = h("div", { className: "marks", id: "found-boxes" });
   const label = h("label", { className: "label", htmlFor: words.id }, "Find by words");
   const row = h("div", { className: "find-row" }, words, h("button", { type: "submit" }, "Find"));
   $("candidates").before(h("form", { id: "find", className: "field", onsubmit: search }, label, row, told));

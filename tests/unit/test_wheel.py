@@ -86,7 +86,11 @@ def test_data_that_the_code_reads_is_in_it(site: Path) -> None:
     packed = files(site)
     data = {f"packshot/studio/{path.name}" for path in (ROOT / "studio").iterdir()}
     for folder in ("packshot/packs", "packshot/api/reference", "cluster/profiles", "loadtest/scenarios"):
-        data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"}
+        data |= {
+            path.relative_to(ROOT).as_posix()
+            for path in (ROOT / folder).rglob("*.*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
     data |= {f"cluster/{path.relative_to(ROOT)}" for path in (ROOT / "k8s").rglob("*") if path.is_file()}
     data |= {
         "loadtest/report/report.html.jinja",

@@ -170,25 +170,15 @@ def test_a_recipe_tells_the_whole_request() -> None:
 
 def test_engines_are_what_their_manifests_say() -> None:
     manifest = find_pack("mini", Settings()).manifest
-    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls", "samplers", "endpoint"})
+    inner = {"kind", "roles", "memory_gib", "controls", "samplers", "references", "endpoint"}
+    told = manifest.model_dump(mode="json", exclude=inner)
     told["price_device_s"] = 0.0
     told["commercial"] = True
-    told["capabilities"] = capabilities_of(manifest, manifest.own_controls).model_dump(mode="json")
+    told["capabilities"] = capabilities_of(manifest, manifest.own_controls, references=True).model_dump(mode="json")
     told["licences"] = {role: spec.licence for role, spec in manifest.roles.items()}
     assert manifest.summary().model_dump(mode="json") == told
-    assert set(EngineInfo.model_fields) == set(PackManifest.model_fields) - {
-        "kind",
-        "roles",
-        "memory_gib",
-        "controls",
-        "samplers",
-        "endpoint",
-    } | {
-        "price_device_s",
-        "commercial",
-        "licences",
-        "capabilities",
-    }
+    outer = {"price_device_s", "commercial", "licences", "capabilities"}
+    assert set(EngineInfo.model_fields) == set(PackManifest.model_fields) - inner | outer
     assert set(SamplingDefaults.model_fields) == set(Defaults.model_fields)
     assert set(SamplingLimits.model_fields) == set(Limits.model_fields)
 

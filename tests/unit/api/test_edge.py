@@ -135,7 +135,8 @@ def test_readiness_is_the_graphs(api: Api) -> None:
 
 def test_engines_are_told_as_the_graph_tells_them(api: Api) -> None:
     assert api.http.get("/v1/engines").json() == {
-        "engines": [engine.model_dump(mode="json") for engine in api.graph.engines()]
+        "engines": [engine.model_dump(mode="json") for engine in api.graph.engines()],
+        "finds_words": api.graph.finds_words,
     }
 
 

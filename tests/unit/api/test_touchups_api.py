@@ -222,8 +222,9 @@ def test_a_picture_of_an_engine_that_is_gone_is_refused_and_the_engines_are_name
 ) -> None:
     """A touch-up by another engine would not match the rest of the scene; a new shot may use any engine."""
     with api.store.database.write() as connection:
-        request = connection.execute(select(shot.c.request)).scalar_one()
-        connection.execute(update(shot).values(request={**request, "engine": "gone"}))
+        of_it = shot.c.id == api.http.get(f"/v1/images/{picture['id']}.json").json()["shot_id"]
+        request = connection.execute(select(shot.c.request).where(of_it)).scalar_one()
+        connection.execute(update(shot).where(of_it).values(request={**request, "engine": "gone"}))
     redo = api.http.post(f"/v1/images/{picture['id']}/redo", json={"reason": "light"})
     for answer in (touch_up(api, picture), redo):
         assert code_of(answer) == (422, "unknown_engine"), answer.text

@@ -214,7 +214,7 @@ def test_config_names_every_deployment_with_its_defaults(home: Path) -> None:
 def test_config_keeps_what_the_profile_states(home: Path) -> None:
     told = yaml.safe_load(call("config", "--profile", "one-gpu").stdout)["applications"][0]["deployments"]
     generator = next(one for one in told if one["name"] == "generator")
-    assert (generator["ray_actor_options"]["num_gpus"], generator["user_config"]) == (0.61, {"max_rows": 64})
+    assert (generator["ray_actor_options"]["num_gpus"], generator["user_config"]) == (0.55, {"max_rows": 56})
 
 
 def test_a_pack_is_shown_with_its_sizes_and_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def test_a_profile_without_gpus_needs_none() -> None:
 
 
 def test_a_share_too_small_is_refused_and_either_remedy_mends_it(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"needs 11\.55 GiB .* gpu_share 0\.4 of 22 GiB is 8\.80") as refused:
+    with pytest.raises(BadInput, match=r"needs 11\.77 GiB .* gpu_share 0\.4 of 22 GiB is 8\.80") as refused:
         check(changed(tmp_path, {"stages": {"generator": {"gpu_share": 0.4}}}))
     described = re.search(
         r"raise gpu_share to ([\d.]+), or lower stages.generator.tunables.max_rows to (\d+)", str(refused.value)

@@ -170,11 +170,11 @@ def test_one_process_sweeps_and_each_sweep_lists_the_next_folders(
 
         monkeypatch.setattr(director.assets, "files", files)
     assert sum(director.retention.sweep_if_due() is not None for director in directors) == 1
-    assert listed == ["tmp/", "previews/", "uploads/", "00", "01"]
+    assert listed == ["tmp/", "previews/", "uploads/", "answers/", "00", "01"]
     with directors[0].database.write() as connection:
         connection.execute(update(duty).values(due_at=0.0, page=len(CONTENT_FOLDERS) - 1))
     assert sum(director.retention.sweep_if_due() is not None for director in directors) == 1
-    assert listed[5:] == ["tmp/", "previews/", "uploads/", "cutouts"]
+    assert listed[6:] == ["tmp/", "previews/", "uploads/", "answers/", "cutouts"]
     with directors[0].database.write() as connection:
         assert connection.execute(update(duty).values(due_at=0.0).returning(duty.c.page)).scalar_one() == 0
 
