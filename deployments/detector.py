@@ -31,7 +31,7 @@ from packshot.types import Embedding, Found, Photo, Words
     name="detector",
     max_ongoing_requests=64,
     autoscaling_config={"min_replicas": 0, "max_replicas": 1, "target_ongoing_requests": 8},
-    ray_actor_options={"num_cpus": 0.2},
+    ray_actor_options={"num_cpus": 0.1},
     user_config={"max_batch_size": 4},
     health_check_period_s=5,
     graceful_shutdown_timeout_s=30,

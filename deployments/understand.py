@@ -27,7 +27,7 @@ from packshot.types import Cutout, Material, Understanding
     name="understand",
     max_ongoing_requests=64,
     autoscaling_config={"min_replicas": 0, "max_replicas": 1, "target_ongoing_requests": 8},
-    ray_actor_options={"num_cpus": 0.2},
+    ray_actor_options={"num_cpus": 0.1},
     request_router_config={
         "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
         "request_router_kwargs": {"num_fallback_replicas": 0},

@@ -208,7 +208,7 @@ def test_config_names_every_deployment_with_its_defaults(home: Path) -> None:
     assert generator["user_config"] == default.user_config
     assert generator["max_ongoing_requests"] == default.max_ongoing_requests
     assert generator["autoscaling_config"]["max_replicas"] == 1
-    assert generator["ray_actor_options"] == {"num_cpus": 0.5}
+    assert generator["ray_actor_options"] == {"num_cpus": 0.2}
 
 
 def test_config_keeps_what_the_profile_states(home: Path) -> None:

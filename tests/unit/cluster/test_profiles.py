@@ -1,10 +1,12 @@
 """Profiles: shares that fit a device, unknown keys refused, and Serve configs that agree with the profile."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ray.serve import Deployment
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.plan.gpu_shares import check_profile
@@ -246,3 +248,19 @@ def test_the_setting_names_engines_where_a_profile_names_none(monkeypatch: pytes
     application = serve_config(load_profile("laptop"))["applications"][0]
     assert application["args"] == {"engines": ["mini", "sd15"], "segmenter": "mini"}
     assert [one["name"] for one in application["deployments"]] == ["generator-sd15"]
+
+
+def test_every_stage_of_the_laptop_may_be_awake_with_two_further_engines() -> None:
+    """Ray starts a replica only where its CPUs are free: what does not fit beside the others would wait for ever."""
+    laptop = load_profile("laptop")
+    [pool] = laptop.pools.values()
+    cpus = {stage: default_cpus(stage) for stage in laptop.deployments}
+    assert sum(cpus.values()) + 2 * cpus["generator"] <= pool.cpus
+
+
+def default_cpus(stage: str) -> float:
+    """The CPUs of a replica of the deployment in deployments/STAGE.py."""
+    module = importlib.import_module(f"deployments.{stage}")
+    [deployment] = [one for one in vars(module).values() if isinstance(one, Deployment)]
+    assert deployment.ray_actor_options is not None
+    return float(deployment.ray_actor_options["num_cpus"])
