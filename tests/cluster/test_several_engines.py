@@ -133,6 +133,7 @@ async def shots_of_three_engines(stages: GraphStages, store: Store, settings: Se
     assert made.recipe.engine.pack["unet"] != other.recipe.engine.pack["unet"], "each with its own pack"
 
 
+@pytest.mark.soak  # a minute on idle cores
 @pytest.mark.timeout(900)
 def test_rows_of_three_engines_wake_each_alone_and_none_starves(
     stages: GraphStages, store: Store, settings: Settings

@@ -22,7 +22,8 @@ STAGES = {
     "gateway": {"replicas": TWO, "cpus": 0.51},
     "sam_encoder": {"cpus": 0.05, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
     "mask_decoder": {"cpus": 0.05, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
-    "understand": {"replicas": {"min": 1}, "cpus": 0.05},  # on the CPU: it has no share
+    # Awake, and on the CPU: they have no share.
+    **dict.fromkeys(("detector", "understand", "reference_encoder"), {"replicas": {"min": 1}, "cpus": 0.03}),
     "canny": {"cpus": 0.05},
     "finisher": {"cpus": 0.05},
     "generator": {"replicas": TWO, "cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
