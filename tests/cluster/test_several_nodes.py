@@ -23,7 +23,7 @@ STAGES = {
     "sam_encoder": {"cpus": 0.05, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
     "mask_decoder": {"cpus": 0.05, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
     # Awake, and on the CPU: they have no share.
-    **dict.fromkeys(("detector", "understand", "reference_encoder"), {"replicas": {"min": 1}, "cpus": 0.03}),
+    **{stage: {"replicas": {"min": 1}, "cpus": 0.03} for stage in ("detector", "understand", "reference_encoder")},
     "canny": {"cpus": 0.05},
     "finisher": {"cpus": 0.05},
     "generator": {"replicas": TWO, "cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
