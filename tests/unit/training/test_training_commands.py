@@ -26,7 +26,7 @@ TINY = {
     "judge": ("--batch", "8", "--lr", "4e-3"),
     "geometry": ("--batch", "4", "--lr", "3e-3"),
     "detector": ("--batch", "4", "--lr", "3e-3"),
-    "reference": ("--batch", "2", "--lr", "3e-3"),
+    "reference": ("--batch", "1", "--lr", "3e-3"),
 }
 """Options that make a part learn in STEPS steps of pictures 64 px wide."""
 
