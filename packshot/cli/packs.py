@@ -86,8 +86,8 @@ def _state(row: dict[str, Any]) -> str:
     if row["kind"] == "engine" and not row["renderable"]:
         return "declared, cannot render yet"
     if row["missing_files"] > row["missing_optional"]:
-        return f"{row['missing_files']} files missing"
-    return f"ready ({row['missing_optional']} optional files missing)" if row["missing_optional"] else "ready"
+        return f"missing files: {row['missing_files']}"
+    return f"ready (missing optional files: {row['missing_optional']})" if row["missing_optional"] else "ready"
 
 
 @app.command()
