@@ -166,6 +166,12 @@ class FindingAnswer(Answer):
     level: Level
     detail: str = Field(description="A sentence that describes the result.")
     value: Number | None = Field(description="The number that the check measured; null if it measured none.")
+    box: tuple[float, float, float, float] | None = Field(
+        None,
+        exclude_if=absent,
+        description="The place in the picture, left, top, right and bottom as shares of its width and height; absent "
+        "where the check is about the whole picture.",
+    )
 
 
 class VerdictAnswer(Answer):

@@ -18,13 +18,25 @@ class Finding:
     """The result of one check.
 
     `check` is the check's name, and `detail` is a sentence that describes the result. `value` is the number that the
-    check measured, or None.
+    check measured, or None. `box` is the place in the picture, XYXY as shares of its width and height; None = the
+    whole picture.
     """
 
     check: str
     level: Level
     detail: str
     value: float | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON. `box` is left out where there is none."""
+        return {key: value for key, value in asdict(self).items() if key != "box" or value is not None}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Finding:
+        """The finding of `to_json`'s form."""
+        box = stored.get("box")
+        return cls(**{**stored, "box": box and (box[0], box[1], box[2], box[3])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +97,13 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON, in the form that the store keeps and the API returns."""
         measured = {"measures": self.measures.to_json()} if self.measures else {}
-        return {"level": self.level, "findings": [asdict(finding) for finding in self.findings], **measured}
+        return {"level": self.level, "findings": [finding.to_json() for finding in self.findings], **measured}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Verdict:
         """The verdict of `to_json`'s form."""
         measured = stored.get("measures")
         return cls(
-            tuple(Finding(**finding) for finding in stored.get("findings", ())),
+            tuple(Finding.from_json(finding) for finding in stored.get("findings", ())),
             Measures.from_json(measured) if measured else None,
         )
