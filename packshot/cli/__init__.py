@@ -8,6 +8,7 @@ import typer
 
 import packshot
 from packshot.cli import (
+    audit,
     catalogue,
     clip,
     config,
@@ -22,6 +23,7 @@ from packshot.cli import (
     touchup,
     up,
 )
+from packshot.telemetry.context import bound
 
 app = typer.Typer(
     name="packshot",
@@ -40,11 +42,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    context.with_resource(bound(actor="command line"))  # in the audit trail and in log lines
 
 
 app.command("shoot")(shoot.shoot)
@@ -60,6 +63,7 @@ app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(audit.app, name="audit")
 app.add_typer(loadtest.app, name="loadtest")
 
 __all__ = ["app"]

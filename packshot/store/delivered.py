@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from packshot.contract.verdict import Verdict
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.named import IDS_AT_ONCE
 from packshot.store.records import DeliveredRecord, NewDelivered
@@ -68,6 +69,9 @@ class DeliveredFiles:
             if row is None:  # stored by another call since
                 self._references.drop(connection, [file.key])
                 row = _find(connection, tenant_id, image_id, new.recipe)
+            else:
+                details: Details = {"image_id": image_id, "preset": new.preset, "sha256": row.sha256}
+                record(connection, tenant_id, "file.delivered", row.id, details=details)
         if row is None:
             raise absent("image", image_id)
         return _record(row)

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func,
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import SHOT_KINDS, STATUSES, Priority, ShotKind, Status
 from packshot.errors import LeaseLost
+from packshot.store.audit_rows import record_made
 from packshot.store.census import Census, take_census
 from packshot.store.clip_records import NewClip
 from packshot.store.clips import insert_clip
@@ -217,6 +218,7 @@ class Queue:
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)
+            record_made(connection, claim, image_ids, images)
             note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)
 

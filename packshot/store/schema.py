@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0025"
+REVISION = "0029"
 """The last migration. The migrations up to it make the tables below."""
 
 

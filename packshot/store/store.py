@@ -7,6 +7,7 @@ from typing import Any
 from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.audit import Audit
 from packshot.store.budgets import Budgets
 from packshot.store.catalogue_photos import CataloguePhotos
 from packshot.store.catalogue_work import CatalogueWork
@@ -48,9 +49,9 @@ class Store:
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
     others see them, the files `delivered` of them and their `clips`; `projects` and `styles`; `catalogues` and
-    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
-    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
-    takes for all; `database`, which all of them use.
+    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them; the
+    `audit` trail of all this; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
+    `snapshots`, which one process takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -91,6 +92,7 @@ class Store:
         self.outbound = Outbound(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
+        self.audit = Audit(database, days=settings.audit_days)
         self.retention = Retention(
             database,
             assets,
@@ -100,6 +102,7 @@ class Store:
             self.sessions,
             self.uploads,
             self.webhooks,
+            self.audit,
             default_days=days,
         )
         try:
