@@ -35,6 +35,7 @@ ROWS = (
     "p12_queue",
     "p15_lane",
     "p16_conditions",
+    "p17_audit",
     "first_picture",
     "first_hour",
     "memory",

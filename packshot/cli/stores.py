@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_store(*, uses_files: bool = False) -> Iterator[Store]:
-    """Open the store, and close it after the block. `uses_files` claims its asset root, for commands that change files."""
+    """Open the store, and close it after the block. `uses_files` claims its asset root."""
     from packshot.settings import Settings
     from packshot.store.store import Store
 

@@ -114,12 +114,10 @@ def receipts(as_json: AsJson = False) -> None:
     """List the receipts of deleted tenants, newest first."""
     found: list[DeletionRecord] = []
     with open_store() as store:
-        cursor: str | None = None
-        while not found or cursor is not None:
-            page, cursor = store.deletions.receipts(cursor=cursor, limit=200)
+        cursor: str | None = ""
+        while cursor is not None:
+            page, cursor = store.deletions.receipts(cursor=cursor or None, limit=200)
             found += page
-            if not page:
-                break
     rows = [_receipt_json(one) for one in found]
     cells = (
         (one["tenant_sha256"][:16], one["by"], one["started_at"], one["finished_at"], sum(one["counts"].values()))

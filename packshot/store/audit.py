@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from packshot.contract.audit import FIRST_SHA256, AuditAction, line_json, line_sha256
 from packshot.contract.base import iso
@@ -91,24 +91,8 @@ class Audit:
         return sum(self.chain(tenant_id) for tenant_id in tenants)
 
     def _chain_some(self, tenant_id: str) -> int:
-        unchained = (audit_event.c.tenant_id == tenant_id) & audit_event.c.number.is_(None)
-        head = audit_chain.c.tenant_id == tenant_id
         with self._database.write() as connection:
-            first = insert(connection, audit_chain).values(tenant_id=tenant_id, number=0, sha256=FIRST_SHA256, swept=0)
-            connection.execute(first.on_conflict_do_nothing())
-            last = connection.execute(select(audit_chain).where(head).with_for_update()).one()
-            query = select(audit_event).where(unchained).order_by(audit_event.c.id).limit(CHAINED_AT_ONCE)
-            rows = connection.execute(query).all()
-            if not rows:
-                return 0
-            number, sha256, links = int(last.number), str(last.sha256), []
-            for row in rows:
-                number += 1
-                links.append({"row": row.id, "place": number, "before": sha256})
-                sha256 = line_sha256(_line(row, number, sha256))
-            connection.execute(_LINK, links)
-            connection.execute(update(audit_chain).where(head).values(number=number, sha256=sha256))
-        return len(rows)
+            return link(connection, tenant_id)
 
     def page(
         self, tenant_id: str, wanted: AuditFilter = EVERY_LINE, *, after_number: int = 0, limit: int = PAGE
@@ -140,7 +124,7 @@ class Audit:
                 return
 
     def count(self, tenant_id: str) -> int:
-        """Chain the tenant's rows and return how many lines its chain has. Raises NotFound when there is no such tenant."""
+        """Chain the tenant's rows and return how many lines its chain has. Raises NotFound for an unknown tenant."""
         self.require_tenant(tenant_id)
         self.chain(tenant_id)
         kept = select(audit_chain.c.number - audit_chain.c.swept).where(audit_chain.c.tenant_id == tenant_id)
@@ -217,16 +201,41 @@ class Audit:
         return gone
 
 
+def link(connection: Connection, tenant_id: str) -> int:
+    """Link the tenant's oldest rows that are not in its chain, at most CHAINED_AT_ONCE. Returns how many.
+
+    It locks the chain until the transaction ends.
+    """
+    unchained = (audit_event.c.tenant_id == tenant_id) & audit_event.c.number.is_(None)
+    head = audit_chain.c.tenant_id == tenant_id
+    first = insert(connection, audit_chain).values(tenant_id=tenant_id, number=0, sha256=FIRST_SHA256, swept=0)
+    connection.execute(first.on_conflict_do_nothing())
+    last = connection.execute(select(audit_chain).where(head).with_for_update()).one()
+    query = select(audit_event).where(unchained).order_by(audit_event.c.id).limit(CHAINED_AT_ONCE)
+    rows = connection.execute(query).all()
+    if not rows:
+        return 0
+    number, sha256, links = int(last.number), str(last.sha256), []
+    for row in rows:
+        number += 1
+        links.append({"row": row.id, "place": number, "before": sha256})
+        sha256 = line_sha256(_line(row, number, sha256))
+    connection.execute(_LINK, links)
+    connection.execute(update(audit_chain).where(head).values(number=number, sha256=sha256))
+    return len(rows)
+
+
 def delete_trail(database: Database, tenant_id: str) -> int:
-    """Delete a tenant's trail in small transactions. Returns how many lines it had."""
+    """Delete a tenant's trail in small transactions, and its chain with the last. Returns how many lines it had."""
     deleted = 0
     while True:
         with database.write() as connection:
             some = select(audit_event.c.id).where(audit_event.c.tenant_id == tenant_id).limit(PAGE)
             gone = connection.execute(delete(audit_event).where(audit_event.c.id.in_(some))).rowcount
-        deleted += gone
-        if gone < PAGE:
-            return deleted
+            deleted += gone
+            if gone < PAGE:
+                connection.execute(delete(audit_chain).where(audit_chain.c.tenant_id == tenant_id))
+                return deleted
 
 
 def _line(row: Row[Any], number: int, previous_sha256: str) -> bytes:

@@ -26,7 +26,7 @@ from packshot.store.photos import Photos
 from packshot.store.records import DeletionRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, api_key, asset, deletion, image, mask, metadata, photo, shot, tenant, upload
-from packshot.store.schema_audit import audit_event
+from packshot.store.schema_audit import audit_chain, audit_event
 from packshot.store.shots import job_keys_of
 
 BATCH = 200
@@ -182,7 +182,7 @@ class Deletions:
 
     def _delete_rows(self, tenant_id: str, receipt: str) -> None:
         """Delete the rows of every other table that names the tenant, those that refer to others first."""
-        own_ways = {shot, photo, image, mask, audit_event}  # of these, nothing is left but what cascades
+        own_ways = {shot, photo, image, mask, audit_event, audit_chain}  # of these, nothing is left but what cascades
         for table in reversed(metadata.sorted_tables):
             if "tenant_id" not in table.c or table in own_ways:
                 continue
