@@ -2,7 +2,7 @@
 
 PACKSHOT_DATABASE_URL names a PostgreSQL server on this machine, whose user may create databases, or a SQLite file's
 place is made. Both sides of a row take turns on one store, in one process. Times are processor times: of this process,
-and of the server's process that answers it. `--lines` is how many lines the export has.
+and of the server's process that answers it. `--lines` is how many lines the export has, `--repeats` how many pairs are timed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from packshot.store.database import open_engine
 from packshot.store.records import Tenant
 from packshot.store.store import Store
 
-REPEATS = 150
 ACCEPT = Row("P17-accept", "an accept with the audit trail ÷ without it, processor time with the database's", 1.03)
 CHAINED = Row("P17-chained", "an accept that also links its line into the chain ÷ without the trail", 1.03)
 CHAIN_MS = Row("P17-chain-ms", "linking a line in batches, ms of processor time a line", 0.5)
@@ -96,12 +95,12 @@ def without(*_: Any, **__: Any) -> None:
     """No trail."""
 
 
-def paired(ours: Callable[[], float], theirs: Callable[[], float]) -> Sides:
+def paired(ours: Callable[[], float], theirs: Callable[[], float], repeats: int) -> Sides:
     """Both in turn, the first one first every other time."""
-    for call in (ours, theirs) * 20:
+    for call in (ours, theirs) * 8:
         call()
     found = Sides([], [])
-    for nth in range(REPEATS):
+    for nth in range(repeats):
         calls = [(found.ours_s, ours), (found.theirs_s, theirs)]
         for times, call in calls if nth % 2 else reversed(calls):
             times.append(call())
@@ -121,7 +120,10 @@ def main() -> int:
     """Measure, and print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=100_000)
-    lines: int = parser.parse_args().lines
+    parser.add_argument("--repeats", type=int, default=400)
+    chosen = parser.parse_args()
+    lines: int = chosen.lines
+    repeats: int = chosen.repeats
     held = []
     with opened() as store:
         print(f"database: {store.database.engine.dialect.name}")
@@ -134,9 +136,9 @@ def main() -> int:
 
         plain = lambda: accept(store, clock, tenant, without)  # noqa: E731
         recorded = lambda: accept(store, clock, tenant, record_asked)  # noqa: E731
-        held.append(report(ACCEPT, paired(recorded, plain), "the same answer"))
+        held.append(report(ACCEPT, paired(recorded, plain, repeats), "the same answer"))
         store.audit.chain(tenant.id)
-        report(CHAINED, paired(lambda: accept(store, clock, tenant, chained), plain), "the same answer")
+        report(CHAINED, paired(lambda: accept(store, clock, tenant, chained), plain, repeats), "the same answer")
         empty = store.tenants.get_or_create("export")
         with store.database.write() as connection:
             models = dict.fromkeys(("manifest", "text", "unet", "vae", "control"), "0" * 64)

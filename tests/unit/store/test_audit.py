@@ -13,9 +13,10 @@ from sqlalchemy import delete, insert, select, update
 
 from packshot.contract.audit import AUDIT_ACTIONS, FIRST_SHA256, line_sha256
 from packshot.contract.clips import ClipJob
+from packshot.contract.status import SHOT_KINDS
 from packshot.errors import BadInput, NotFound, PreconditionFailed
 from packshot.store.audit import PAGE, AuditFilter
-from packshot.store.audit_rows import record_each
+from packshot.store.audit_rows import action_of, record_each
 from packshot.store.catalogues import Catalogues
 from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, PhotoRecord, Tenant
@@ -80,6 +81,10 @@ def test_every_step_of_a_picture_is_recorded_with_who_asked_and_the_models(store
     assert lines[7]["details"] == {"image_id": first, "preset": "ebay", "sha256": file.sha256}
     assert SECRET not in json.dumps(lines), "no words of a person"
     assert {line["action"] for line in lines} < set(AUDIT_ACTIONS)
+
+
+def test_each_kind_of_work_has_an_event() -> None:
+    assert {action_of(kind) for kind in SHOT_KINDS} <= set(AUDIT_ACTIONS)
 
 
 def test_other_work_and_a_tenants_own_settings_are_recorded(store: Store) -> None:
