@@ -1,8 +1,9 @@
 """P17: what the audit trail costs: the accept of a shot with and without it, bytes of a shot, an export's memory.
 
-PACKSHOT_DATABASE_URL names a PostgreSQL server on this machine, whose user may create databases, or a SQLite file's
-place is made. Both sides of a row take turns on one store, in one process. Times are processor times: of this process,
-and of the server's process that answers it. `--lines` is how many lines the export has, `--repeats` how many pairs are timed.
+PACKSHOT_DATABASE_URL names a PostgreSQL server on this machine, whose user may create databases; without it, SQLite
+is measured. Both sides of a row take turns on one store, in one process. Times are processor times: of this process,
+and of the server's process that answers it. `--lines` is how many lines the export has, and `--repeats` how many pairs
+are timed.
 """
 
 from __future__ import annotations
