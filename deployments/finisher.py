@@ -20,13 +20,14 @@ from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, Region, RegionOrder, Step, TouchupOrder
+from packshot.shots.stages import ClipOrder, Examined, Filmed, PreparedTouchup, Region, RegionOrder, Step, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -123,6 +124,14 @@ class FinisherDeployment:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Encode a small copy of a picture as a PNG."""
         return await self._threads.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def examine(self, png: bytes) -> Examined:
+        """Find the fingerprint and the watermark of a decoded file."""
+        return await self._threads.run(self._finisher.examine, png)
+
+    async def fingerprint(self, asset_key: str) -> Fingerprint | None:
+        """Find the fingerprint of a stored picture or delivered file."""
+        return await self._threads.run(self._finisher.fingerprint, asset_key)
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         """Read the palette and the light of reference pictures."""

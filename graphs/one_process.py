@@ -64,7 +64,16 @@ from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.references import ReferenceReader
-from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
+from packshot.shots.stages import (
+    ClipOrder,
+    Examined,
+    Filmed,
+    Prepared,
+    PreparedTouchup,
+    Region,
+    RegionOrder,
+    TouchupOrder,
+)
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
@@ -384,6 +393,9 @@ class LocalGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def examine(self, png: bytes) -> Examined:
+        return await self._pixels.run(self._finisher.examine, png)
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await self._pixels.run(self._finisher.read_style, files)

@@ -35,7 +35,7 @@ from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import Region, RegionOrder
+from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Detection, Found, Mask, Prompts, Stroke, Words
@@ -143,6 +143,9 @@ class BoxGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await asyncio.to_thread(self.finisher.thumbnail, image_key, longest_px)
+
+    async def examine(self, png: bytes) -> Examined:
+        return await asyncio.to_thread(self.finisher.examine, png)
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await asyncio.to_thread(self.finisher.read_style, files)

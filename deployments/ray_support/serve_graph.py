@@ -35,7 +35,7 @@ from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import Region, RegionOrder
+from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
@@ -158,6 +158,9 @@ class ServeGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
+
+    async def examine(self, png: bytes) -> Examined:
+        return await retry_once(lambda: self._finisher.examine.remote(png))
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await retry_once(lambda: self._finisher.read_style.remote(files))

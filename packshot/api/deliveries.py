@@ -169,6 +169,7 @@ def _new(made: Delivered, preset: Preset, recipe: str) -> NewDelivered:
         source_type=made.source_type,
         changes=made.changes,
         findings=made.findings,
+        fingerprint=made.fingerprint,
     )
 
 

@@ -12,7 +12,7 @@ from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import DeliveryOrder, Region, RegionOrder
+from packshot.shots.stages import DeliveryOrder, Examined, Region, RegionOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Found, Prompts, Stroke, Words
 
@@ -73,6 +73,10 @@ class Graph(Protocol):
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Return a small copy of a stored picture, a PNG of at most `longest_px`."""
+        ...
+
+    async def examine(self, png: bytes) -> Examined:
+        """Return what the pixels of a decoded file say of where it comes from. `png` is a NormalisedPhoto's."""
         ...
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:

@@ -21,6 +21,7 @@ from packshot.delivery.files import MEDIA, WrittenFile, read_file, write_file
 from packshot.delivery.presets import Preset, preset_named, presets
 from packshot.delivery.reframe import NO_MARGINS, extend, frame_around, inside, plain_colour
 from packshot.errors import BadInput
+from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.types import U8
 
 __all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
@@ -35,7 +36,7 @@ class Delivered:
 
     `data` is the file, `width` and `height` its size in pixels, and `extension` its suffix without a dot. `changes`
     lists what was done to the picture, and `findings` has a result for each rule of the channel. `source_type` is the
-    IPTC digital source type in the file's metadata.
+    IPTC digital source type in the file's metadata. `fingerprint` is what the file is found by; None for a plain picture.
     """
 
     data: bytes
@@ -46,6 +47,7 @@ class Delivered:
     changes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     source_type: str | None = None
+    fingerprint: Fingerprint | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -116,7 +118,14 @@ def deliver(
     kind = next(kind for kind in MEDIA if kind == file.format)
     media_type, extension = MEDIA[kind]
     return Delivered(
-        file.data, media_type, *file.size, extension, tuple(draft.changes), findings, source_type=file.source_type
+        file.data,
+        media_type,
+        *file.size,
+        extension,
+        tuple(draft.changes),
+        findings,
+        source_type=file.source_type,
+        fingerprint=fingerprint_of(file.pixels),
     )
 
 

@@ -22,15 +22,18 @@ from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, deliver
+from packshot.delivery.files import read_file
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.canvas import cutout_bbox, fit_into
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
+from packshot.imaging.watermark import read_mark
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
@@ -40,6 +43,7 @@ from packshot.shots.relighting import prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
     DeliveryOrder,
+    Examined,
     Finished,
     Fitted,
     Painted,
@@ -141,9 +145,9 @@ def _verdict(
 
 def _finished(picture: U8, verdict: Verdict, started_at: float, gain_png: bytes | None = None) -> Finished:
     height, width = picture.shape[:2]
-    png = encode_png(picture)
+    png, found = encode_png(picture), fingerprint_of(picture)
     finish_ms = (time.perf_counter() - started_at) * 1000
-    return Finished(png, width, height, verdict, finish_ms, gain_png)
+    return Finished(png, width, height, verdict, finish_ms, gain_png, found)
 
 
 class Finisher:
@@ -223,6 +227,16 @@ class Finisher:
         """A small copy of a stored picture, a PNG of at most `longest_px`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
 
+    def examine(self, png: bytes) -> Examined:
+        """Find the fingerprint and the watermark of a decoded file, a PNG that Packshot wrote."""
+        pixels = _colours(read_png(png))
+        return Examined(fingerprint_of(pixels), read_mark(np.ascontiguousarray(pixels[..., :3])))
+
+    def fingerprint(self, asset_key: str) -> Fingerprint | None:
+        """Find the fingerprint of a stored picture or delivered file. Raises NotFound when it was deleted."""
+        data = self._assets.get(asset_key)
+        return fingerprint_of(_colours(read_png(data)) if asset_key.endswith(".png") else read_file(data).pixels)
+
     def read_style(self, files: Sequence[PictureFile]) -> FoundStyle:
         """The palette and the light of reference pictures. Raises NotFound for a deleted file."""
         return read_style(self._reference, files)
@@ -297,3 +311,8 @@ class Finisher:
             return None if layout is None else self._draw(layout)
         except NotFound:
             return None
+
+
+def _colours(pixels: U8) -> U8:
+    """Pixels with colour planes: uint8 HxWx3 of HxW grey ones, others as they are."""
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels

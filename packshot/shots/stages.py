@@ -20,6 +20,7 @@ from packshot.contract.touchup_spec import Margins, TouchupSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.imaging.composite import Ground
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.pictures import PictureFile
 from packshot.types import U8, BoxXYXY, Brief, Flat, Framing, Kept, Material, Render, Stroke
@@ -103,7 +104,8 @@ class Painted:
 class Finished:
     """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds.
 
-    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None.
+    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None. `fingerprint` is what the
+    picture is found by; None for a plain one.
     """
 
     png: bytes
@@ -112,6 +114,7 @@ class Finished:
     verdict: Verdict
     finish_ms: float
     gain_png: bytes | None = None
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,14 @@ class DeliveryOrder:
     verdict: Verdict
     shadow: ShadowKind | None = None
     gain_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the pixels of a file in question say: its fingerprint (None for a plain picture), and its watermark."""
+
+    fingerprint: Fingerprint | None
+    mark: int | None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from packshot.contract.verdict import Verdict
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
+from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.named import IDS_AT_ONCE
 from packshot.store.records import DeliveredRecord, NewDelivered
 from packshot.store.references import AssetReferences
@@ -68,6 +69,8 @@ class DeliveredFiles:
             if row is None:  # stored by another call since
                 self._references.drop(connection, [file.key])
                 row = _find(connection, tenant_id, image_id, new.recipe)
+            else:
+                insert_fingerprint(connection, tenant_id, image_id, row.id, new.fingerprint)
         if row is None:
             raise absent("image", image_id)
         return _record(row)

@@ -12,6 +12,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.style import Reference
 from packshot.contract.verdict import Finding, Measures, Verdict
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.clip_records import ClipRecord
 from packshot.types import BoxXYXY
 
@@ -209,7 +210,8 @@ class MaskRecord:
 class NewImage:
     """A finished picture to commit with its shot. `png` is the file. `recipe` says how to reproduce the picture.
 
-    `gain_png` is the gain over a relit product, else None.
+    `gain_png` is the gain over a relit product, else None. `fingerprint` is what the picture is found by; None for a
+    plain one.
     """
 
     index: int
@@ -220,6 +222,7 @@ class NewImage:
     verdict: Verdict
     recipe: Recipe
     gain_png: bytes | None = None
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
@@ -292,7 +295,7 @@ class NewDelivered:
     """A file for a channel, to store. `recipe` names the preset, the date of its rules and the options.
 
     `data` is the file and `extension` its suffix without a dot. `changes` and `findings` are described in
-    `packshot.delivery.deliver`.
+    `packshot.delivery.deliver`. `fingerprint` is what the file is found by; None for a plain picture.
     """
 
     preset: str
@@ -305,6 +308,7 @@ class NewDelivered:
     source_type: str | None
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
