@@ -36,7 +36,8 @@ class Delivered:
 
     `data` is the file, `width` and `height` its size in pixels, and `extension` its suffix without a dot. `changes`
     lists what was done to the picture, and `findings` has a result for each rule of the channel. `source_type` is the
-    IPTC digital source type in the file's metadata. `fingerprint` is what the file is found by; None for a plain picture.
+    IPTC digital source type in the file's metadata. `fingerprint` is what the file is found by; None for a plain
+    picture.
     """
 
     data: bytes

@@ -19,7 +19,17 @@ import numpy as np
 
 from packshot.types import F32, U8
 
-__all__ = ["WINDOWS", "Fingerprint", "Likeness", "Window", "compare", "fingerprint_of", "mirrored", "sketch_of"]
+__all__ = [
+    "WINDOWS",
+    "Fingerprint",
+    "Likeness",
+    "Window",
+    "compare",
+    "fingerprint_of",
+    "mirrored",
+    "overlap",
+    "sketch_of",
+]
 
 SKETCH_PX = 48
 """Side of a sketch, pixels. It shows the whole frame, whatever its aspect ratio."""
@@ -130,31 +140,38 @@ def sketch_of(data: bytes) -> U8:
 
 def compare(asked: U8, stored: U8, window: Window) -> Likeness:
     """Lay the sketch `asked` on the part `window` of the sketch `stored`, shift and scale it, and correlate them."""
-    start = np.array(
-        [
-            [window.right - window.left, 0, window.left * SKETCH_PX + (window.right - window.left - 1) / 2],
-            [0, window.bottom - window.top, window.top * SKETCH_PX + (window.bottom - window.top - 1) / 2],
-        ],
-        np.float32,
-    )
+    start = _warp_of(window)
     try:
         luma, warp = cv2.findTransformECC(
-            asked, stored, start.copy(), cv2.MOTION_AFFINE, (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
+            asked, stored, start, cv2.MOTION_AFFINE, (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
         )
     except cv2.error:  # nothing correlates there
         return Likeness(0.0, 0.0, window)
     return Likeness(float(luma), _detail_likeness(asked, stored, warp), _window_of(warp))
 
 
+def overlap(asked: U8, stored: U8, window: Window) -> float:
+    """The correlation of the sketch `asked` with the part `window` of the sketch `stored`, not shifted, -1..1."""
+    a, b = (sketch.astype(np.float32) - sketch.mean() for sketch in (asked, _laid(stored, _warp_of(window))))
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1))
+
+
+def _warp_of(window: Window) -> F32:
+    """The transform of pixel centres from a sketch of `window` to the sketch of the frame: float32 2x3."""
+    across, down = window.right - window.left, window.bottom - window.top
+    left, top = window.left * SKETCH_PX + (across - 1) / 2, window.top * SKETCH_PX + (down - 1) / 2
+    return np.array([[across, 0, left], [0, down, top]], np.float32)
+
+
+def _laid(stored: U8, warp: cv2.typing.MatLike) -> F32:
+    """What a sketch shows under a transform: float32 SKETCH_PX x SKETCH_PX."""
+    flags, size = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, (SKETCH_PX, SKETCH_PX)
+    laid = cv2.warpAffine(stored.astype(np.float32), warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.float32)
+
+
 def _detail_likeness(asked: U8, stored: U8, warp: cv2.typing.MatLike) -> float:
-    laid = cv2.warpAffine(
-        stored.astype(np.float32),
-        warp,
-        (SKETCH_PX, SKETCH_PX),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    a, b = _details(asked.astype(np.float32)), _details(np.asarray(laid, np.float32))
+    a, b = _details(asked.astype(np.float32)), _details(_laid(stored, warp))
     floor = _DETAIL_FLOOR**2 * a.size
     return float((a * b).sum() / np.sqrt(((a * a).sum() + floor) * ((b * b).sum() + floor)))
 

@@ -1,6 +1,7 @@
 """Which stored picture or delivered file is this? By the hash of its bytes, by its id, or by its fingerprint.
 
-Nothing here asks for a tenant: whoever holds a file may learn that it was made here. Callers show ids to the owner only.
+Nothing here asks for a tenant: whoever holds a file may learn that it was made here. Callers show ids to the owner
+only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, exists, select
+from sqlalchemy import Connection, exists, select
 
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.database import Database, insert
@@ -134,9 +135,6 @@ def _known(connection: Connection, pictures: Any, deliveries: Any, most: int | N
     """The pictures and the delivered files that meet a condition each."""
     made = select(*_IMAGE, image.c.width, image.c.height).where(pictures).limit(most)
     sent = select(*_DELIVERED).join(image, delivered_file.c.image_id == image.c.id).where(deliveries).limit(most)
-    found = [_file(row, "image/png", *row[5:]) for row in connection.execute(made)]
-    return found + [_file(row, *row[5:]) for row in connection.execute(sent)]
-
-
-def _file(row: Row[Any], media_type: str, width: int, height: int) -> KnownFile:
-    return KnownFile(row[0], row[1], row[2], row[3], row[4], media_type, width, height)
+    stored: Sequence[Any] = connection.execute(made).all()
+    delivered: Sequence[Any] = connection.execute(sent).all()
+    return [KnownFile(*row[:5], "image/png", *row[5:]) for row in stored] + [KnownFile(*row) for row in delivered]

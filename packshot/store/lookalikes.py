@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.imaging.fingerprint import WINDOWS, Fingerprint, Likeness, compare, mirrored, sketch_of
+from packshot.imaging.fingerprint import WINDOWS, Fingerprint, Likeness, compare, mirrored, overlap, sketch_of
 from packshot.store.fingerprints import Fingerprints
 from packshot.types import U8
 
@@ -24,8 +24,8 @@ __all__ = ["SAME", "Lookalike", "Lookalikes"]
 SAME = 0.9
 """The correlation of luma, and that of details, from which two pictures are the same one (docs/measurements.md)."""
 
-CANDIDATES = 12
-"""Files whose sketches are compared in each step of a search."""
+CANDIDATES, COMPARED = 64, 6
+"""The nearest hashes whose sketches are read in each step of a search, and of these the nearest that are compared."""
 
 PAGE = 20_000
 """Fingerprints of one query."""
@@ -94,9 +94,10 @@ class Lookalikes:
             np.minimum(nearest, differ, out=nearest)
         chosen = np.argsort(nearest, kind="stable")[:CANDIDATES]
         windows = {int(seqs[one]): WINDOWS[window[one]] for one in chosen}
+        read = [(one, sketch_of(one.sketch)) for one in self._fingerprints.sketches(list(windows))]
+        read.sort(key=lambda one: -overlap(sketch, one[1], windows[one[0].seq]))
         return [
-            Lookalike(one.file_id, compare(sketch, sketch_of(one.sketch), windows[one.seq]), turned)
-            for one in self._fingerprints.sketches(list(windows))
+            Lookalike(one.file_id, compare(sketch, stored, windows[one.seq]), turned) for one, stored in read[:COMPARED]
         ]
 
     def _refresh(self) -> None:
