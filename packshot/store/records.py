@@ -291,8 +291,8 @@ class MeasuredImage:
 class NewDelivered:
     """A file for a channel, to store. `recipe` names the preset, the date of its rules and the options.
 
-    `data` is the file and `extension` its suffix without a dot. `changes` and `findings` are described in
-    `packshot.delivery.deliver`.
+    `data` is the file and `extension` its suffix without a dot. `changes`, `findings`, `mark` and `signed_by` are
+    described in `packshot.delivery.deliver`, and `instance_id` in `packshot.delivery.marks`.
     """
 
     preset: str
@@ -305,11 +305,17 @@ class NewDelivered:
     source_type: str | None
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    mark: int | None = None
+    instance_id: str | None = None
+    signed_by: str | None = None
 
 
 @dataclass(frozen=True)
 class DeliveredRecord:
-    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes."""
+    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes.
+
+    `mark`, `instance_id` and `signed_by` are those of `NewDelivered`; None for a file that has none.
+    """
 
     id: str
     tenant: str
@@ -325,6 +331,9 @@ class DeliveredRecord:
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
     created_at: datetime
+    mark: int | None = None
+    instance_id: str | None = None
+    signed_by: str | None = None
 
     @property
     def extension(self) -> str:

@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0025"
+REVISION = "0026"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -429,6 +429,9 @@ delivered_file = Table(
     Column("changes", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("mark", BigInteger, index=True),
+    Column("instance_id", String(60), index=True),
+    Column("signed_by", String(80)),
     UniqueConstraint("image_id", "recipe"),
 )
 
