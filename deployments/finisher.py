@@ -51,6 +51,7 @@ class FinisherDeployment:
     """
 
     def __init__(self, pack: str) -> None:
+        from packshot.delivery.signing import load_signer
         from packshot.models.matting import load_matting
         from packshot.models.packs.pack import find_pack
 
@@ -59,7 +60,8 @@ class FinisherDeployment:
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         settings = Settings()
         matting = load_matting(find_pack(pack, settings))
-        self._finisher = Finisher(Assets(settings.asset_root, settings.max_asset_bytes), matting)
+        assets = Assets(settings.asset_root, settings.max_asset_bytes)
+        self._finisher = Finisher(assets, matting, load_signer(settings))
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> AsyncIterator[bool | Fitted | Prepared]:

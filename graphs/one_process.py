@@ -36,6 +36,7 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.signing import load_signer
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
@@ -309,7 +310,9 @@ class LocalGraph:
         self._store = store
         geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
         self._models = Models(segmenter, packs, settings, geometry=geometry, detector=detector, freeze=freeze)
-        self._finisher = Finisher(store.assets, load_matting(matting))
+        signer = load_signer(settings)
+        self.signing_key_id = signer.key_id
+        self._finisher = Finisher(store.assets, load_matting(matting), signer)
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )

@@ -28,6 +28,7 @@ from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.signing import signing_key_id
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
 from packshot.models.packs.served import Served, detector_pack, find_engines
@@ -87,6 +88,7 @@ class ServeGraph:
         director: DeploymentHandle[Any],
     ) -> None:
         self._engines = tuple(pack.summary() for pack in find_engines(served, settings).values())
+        self.signing_key_id = signing_key_id(settings)
         self._generators = served.generators
         self._detector_reads = detector_pack(served, settings).manifest.detector_reads
         self._store = store

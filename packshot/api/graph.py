@@ -28,8 +28,17 @@ class Segmented:
     timing_ms: dict[str, float]
 
 
+UNSIGNED = "unsigned"
+"""The key id of a graph that signs nothing."""
+
+
 class Graph(Protocol):
     """What the API calls on the graph."""
+
+    @property
+    def signing_key_id(self) -> str:
+        """The id of the key that signs delivered files."""
+        ...
 
     async def ready(self) -> bool:
         """Return whether every stage answers."""
@@ -98,7 +107,7 @@ class Graph(Protocol):
         """Convert an image to a channel's file.
 
         Raises BadInput `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when it would have to
-        be painted anew.
+        be painted anew. Raises Unavailable `signing_unavailable` when the signing key does not answer.
         """
         ...
 

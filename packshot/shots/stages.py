@@ -124,7 +124,9 @@ class DeliveryOrder:
     `image_key` is the picture's asset, and `spec` its shot. `layout` gives the product's place; None when a mask or
     photo was deleted. Then the picture's `verdict` says whether the product was cut or enlarged. `shadow` makes a
     picture on a plain background again with another shadow; None keeps the shot's. `gain_key` is the asset of the gain
-    over a relit product, else None.
+    over a relit product, else None. `version` is the version of Packshot that made the picture, `instance_id` the
+    file's name in its C2PA manifest, and `mark` the watermark of a painted scene (`packshot.delivery.marks`); None =
+    none.
     """
 
     image_key: str
@@ -134,6 +136,9 @@ class DeliveryOrder:
     verdict: Verdict
     shadow: ShadowKind | None = None
     gain_key: str | None = None
+    version: str = ""
+    instance_id: str = ""
+    mark: int | None = None
 
 
 @dataclass(frozen=True)

@@ -294,8 +294,9 @@ class MeasuredImage:
 class NewDelivered:
     """A file for a channel, to store. `recipe` names the preset, the date of its rules and the options.
 
-    `data` is the file and `extension` its suffix without a dot. `changes` and `findings` are described in
-    `packshot.delivery.deliver`. `fingerprint` is what the file is found by; None for a plain picture.
+    `data` is the file and `extension` its suffix without a dot. `changes`, `findings`, `mark` and `signed_by` are
+    described in `packshot.delivery.deliver`, and `instance_id` in `packshot.delivery.marks`. `fingerprint` is
+    what the file is found by; None for a plain picture.
     """
 
     preset: str
@@ -308,12 +309,18 @@ class NewDelivered:
     source_type: str | None
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    mark: int | None = None
+    instance_id: str | None = None
+    signed_by: str | None = None
     fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
 class DeliveredRecord:
-    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes."""
+    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes.
+
+    `mark`, `instance_id` and `signed_by` are those of `NewDelivered`; None for a file that has none.
+    """
 
     id: str
     tenant: str
@@ -329,6 +336,9 @@ class DeliveredRecord:
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
     created_at: datetime
+    mark: int | None = None
+    instance_id: str | None = None
+    signed_by: str | None = None
 
     @property
     def extension(self) -> str:

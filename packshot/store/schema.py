@@ -430,6 +430,9 @@ delivered_file = Table(
     Column("changes", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("mark", BigInteger, index=True),
+    Column("instance_id", String(60), index=True),
+    Column("signed_by", String(80)),
     UniqueConstraint("image_id", "recipe"),
 )
 
