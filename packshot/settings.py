@@ -137,6 +137,10 @@ class Settings(BaseSettings):
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
 
+    public_verify: int = Field(
+        0, ge=0, description="Files that people without a key may ask about at POST /v1/verify, a minute and gateway."
+    )
+
     # What an operator sees
     log_format: Literal["text", "json"] = Field(
         "text", description="Log lines: text, or json with one object a line on the standard output."

@@ -28,6 +28,7 @@ from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.provenance import C2paFound
 from packshot.delivery.signing import signing_key_id
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
@@ -71,6 +72,9 @@ class ServeDecoder:
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))
+
+    async def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        return await retry_once(lambda: self._photo_decoder.read_manifest.remote(data, anchors))
 
 
 class ServeGraph:

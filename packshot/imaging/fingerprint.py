@@ -5,7 +5,8 @@
 
 A fingerprint has a hash for the whole frame and for each window of `WINDOWS`, which are crops. The one hash of a file
 in question is compared with all of them by the number of bits that differ: that finds candidates among many pictures.
-Then `compare` decides with the sketches: it lays one on the other, and correlates the details.
+Then `compare` decides with the sketches: it lays one on the other, and correlates luma and details. The blocks that
+differ most are left out, so that a picture with a sticker on it is found too.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ _PLAIN = 3.0
 """Standard deviation of luma, grey levels, below which a picture is too plain to be told from others."""
 _ODD_WAVES = sum(1 << bit for bit in range(_FREQUENCIES**2) if bit % _FREQUENCIES % 2)
 _DETAIL_SIGMA_PX = 3.0
+_BLOCK_PX = 6
+"""Side of the blocks in which edits are looked for, pixels of a sketch: an eighth of the frame."""
+_EDITED_LEAST, _EDITED_TIMES = 10.0, 6.0
+"""A block is edited from this mean residual, grey levels, that is so many times the median of all blocks."""
+_EDITABLE = 7
+"""Blocks that may be edited: those that differ most do not count when sketches are compared."""
 _DETAIL_FLOOR = 1.5
 """Details weaker than this, grey levels, count as noise."""
 
@@ -103,12 +110,14 @@ class Fingerprint(NamedTuple):
 class Likeness(NamedTuple):
     """How well a sketch lies on another one: correlations of their luma and of their details, -1..1, and where.
 
-    `window` is the part of the second frame that the first one shows.
+    `window` is the part of the second frame that the first one shows. `edited` is the place (x, y) in the first frame,
+    as shares of its width and height, where they differ most; None = nowhere.
     """
 
     luma: float
     detail: float
     window: Window
+    edited: tuple[float, float] | None = None
 
 
 def fingerprint_of(pixels: U8) -> Fingerprint | None:
@@ -142,18 +151,23 @@ def compare(asked: U8, stored: U8, window: Window) -> Likeness:
     """Lay the sketch `asked` on the part `window` of the sketch `stored`, shift and scale it, and correlate them."""
     start = _warp_of(window)
     try:
-        luma, warp = cv2.findTransformECC(
+        _, warp = cv2.findTransformECC(
             asked, stored, start, cv2.MOTION_AFFINE, (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
         )
     except cv2.error:  # nothing correlates there
         return Likeness(0.0, 0.0, window)
-    return Likeness(float(luma), _detail_likeness(asked, stored, warp), _window_of(warp))
+    seen, laid = asked.astype(np.float32), _laid(stored, warp)
+    apart = _apart(seen, laid)
+    kept = (apart <= np.sort(apart, axis=None)[-1 - _EDITABLE]).astype(np.float32)
+    kept = cv2.resize(kept, (SKETCH_PX, SKETCH_PX), interpolation=cv2.INTER_NEAREST) > 0
+    luma = _correlation(seen[kept], laid[kept])
+    detail = _correlation(_details(seen)[kept], _details(laid)[kept], _DETAIL_FLOOR)
+    return Likeness(luma, detail, _window_of(warp), _edited(apart))
 
 
 def overlap(asked: U8, stored: U8, window: Window) -> float:
     """The correlation of the sketch `asked` with the part `window` of the sketch `stored`, not shifted, -1..1."""
-    a, b = (sketch.astype(np.float32) - sketch.mean() for sketch in (asked, _laid(stored, _warp_of(window))))
-    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum() + 1))
+    return _correlation(asked.astype(np.float32), _laid(stored, _warp_of(window)))
 
 
 def _warp_of(window: Window) -> F32:
@@ -170,10 +184,28 @@ def _laid(stored: U8, warp: cv2.typing.MatLike) -> F32:
     return np.asarray(laid, np.float32)
 
 
-def _detail_likeness(asked: U8, stored: U8, warp: cv2.typing.MatLike) -> float:
-    a, b = _details(asked.astype(np.float32)), _details(_laid(stored, warp))
-    floor = _DETAIL_FLOOR**2 * a.size
-    return float((a * b).sum() / np.sqrt(((a * a).sum() + floor) * ((b * b).sum() + floor)))
+def _correlation(a: F32, b: F32, floor: float = 0.5) -> float:
+    """The correlation of values, -1..1. Deviations as weak as `floor`, grey levels, do not correlate."""
+    a, b = a - a.mean(), b - b.mean()
+    noise = floor**2 * a.size
+    return float((a * b).sum() / np.sqrt(((a * a).sum() + noise) * ((b * b).sum() + noise)))
+
+
+def _apart(seen: F32, laid: F32) -> F32:
+    """How far two sketches that lie on each other are apart in each block, grey levels, in the same exposure."""
+    slope, offset = np.polyfit(laid.ravel(), seen.ravel(), 1)
+    residual = np.abs(seen - (slope * laid + offset)).astype(np.float32)
+    blocks = SKETCH_PX // _BLOCK_PX
+    return np.asarray(cv2.resize(residual, (blocks, blocks), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _edited(apart: F32) -> tuple[float, float] | None:
+    """The place of the block that differs most, if it stands out from the others; else None."""
+    largest = float(apart.max())
+    if largest < max(_EDITED_LEAST, _EDITED_TIMES * float(np.median(apart))):
+        return None
+    row, column = np.unravel_index(int(apart.argmax()), apart.shape)
+    return (float(column) + 0.5) / apart.shape[1], (float(row) + 0.5) / apart.shape[0]
 
 
 def _details(luma: F32) -> F32:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, literal, select
 
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.database import Database, insert
@@ -46,7 +46,16 @@ class Sketched(NamedTuple):
     sketch: bytes
 
 
-_IMAGE = (image.c.id, image.c.tenant_id, image.c.id, image.c.shot_id, image.c.asset_key)
+_IMAGE = (
+    image.c.id,
+    image.c.tenant_id,
+    image.c.id,
+    image.c.shot_id,
+    image.c.asset_key,
+    literal("image/png"),
+    image.c.width,
+    image.c.height,
+)
 _DELIVERED = (
     delivered_file.c.id,
     delivered_file.c.tenant_id,
@@ -133,8 +142,7 @@ def insert_fingerprint(
 
 def _known(connection: Connection, pictures: Any, deliveries: Any, most: int | None = None) -> list[KnownFile]:
     """The pictures and the delivered files that meet a condition each."""
-    made = select(*_IMAGE, image.c.width, image.c.height).where(pictures).limit(most)
+    made = select(*_IMAGE).where(pictures).limit(most)
     sent = select(*_DELIVERED).join(image, delivered_file.c.image_id == image.c.id).where(deliveries).limit(most)
-    stored: Sequence[Any] = connection.execute(made).all()
-    delivered: Sequence[Any] = connection.execute(sent).all()
-    return [KnownFile(*row[:5], "image/png", *row[5:]) for row in stored] + [KnownFile(*row) for row in delivered]
+    rows: list[Any] = [*connection.execute(made), *connection.execute(sent)]
+    return [KnownFile(*row) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -41,7 +42,7 @@ def jpeg(pixels: U8, quality: int) -> U8:
     return np.array(Image.open(out))
 
 
-CHANGED = {
+CHANGED: dict[str, Callable[[U8], U8]] = {
     "encoded": lambda pixels: jpeg(pixels, 70),
     "halved": lambda pixels: cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
     "enlarged": lambda pixels: cv2.resize(pixels, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC),
