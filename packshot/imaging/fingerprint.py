@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from packshot.types import F32, U8
 
@@ -45,6 +46,7 @@ _PLAIN = 3.0
 """Standard deviation of luma, grey levels, below which a picture is too plain to be told from others."""
 _ODD_WAVES = sum(1 << bit for bit in range(_FREQUENCIES**2) if bit % _FREQUENCIES % 2)
 _DETAIL_SIGMA_PX = 3.0
+_ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _BLOCK_PX = 6
 """Side of the blocks in which edits are looked for, pixels of a sketch: an eighth of the frame."""
 _EDITED_LEAST, _EDITED_TIMES = 10.0, 6.0
@@ -149,20 +151,24 @@ def sketch_of(data: bytes) -> U8:
 
 def compare(asked: U8, stored: U8, window: Window) -> Likeness:
     """Lay the sketch `asked` on the part `window` of the sketch `stored`, shift and scale it, and correlate them."""
-    start = _warp_of(window)
-    try:
-        _, warp = cv2.findTransformECC(
-            asked, stored, start, cv2.MOTION_AFFINE, (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
-        )
-    except cv2.error:  # nothing correlates there
-        return Likeness(0.0, 0.0, window)
-    seen, laid = asked.astype(np.float32), _laid(stored, warp)
-    apart = _apart(seen, laid)
-    kept = (apart <= np.sort(apart, axis=None)[-1 - _EDITABLE]).astype(np.float32)
-    kept = cv2.resize(kept, (SKETCH_PX, SKETCH_PX), interpolation=cv2.INTER_NEAREST) > 0
+    seen, warp = asked.astype(np.float32), _warp_of(window)
+    template = seen
+    for _ in range(2):
+        try:
+            _, warp = cv2.findTransformECC(template, stored.astype(np.float32), warp, cv2.MOTION_AFFINE, _ENOUGH)
+        except cv2.error:  # nothing correlates there
+            return Likeness(0.0, 0.0, window)
+        laid = _laid(stored, warp)
+        expected = _in_exposure(laid, seen)
+        apart = _blocks(np.abs(seen - expected))
+        kept = _enlarged(apart <= np.sort(apart, axis=None)[-1 - _EDITABLE])
+        edited = _edited(apart)
+        if edited is None:
+            break
+        template = np.where(kept, seen, expected)  # an edit must not shift the picture
     luma = _correlation(seen[kept], laid[kept])
     detail = _correlation(_details(seen)[kept], _details(laid)[kept], _DETAIL_FLOOR)
-    return Likeness(luma, detail, _window_of(warp), _edited(apart))
+    return Likeness(luma, detail, _window_of(warp), edited)
 
 
 def overlap(asked: U8, stored: U8, window: Window) -> float:
@@ -191,12 +197,21 @@ def _correlation(a: F32, b: F32, floor: float = 0.5) -> float:
     return float((a * b).sum() / np.sqrt(((a * a).sum() + noise) * ((b * b).sum() + noise)))
 
 
-def _apart(seen: F32, laid: F32) -> F32:
-    """How far two sketches that lie on each other are apart in each block, grey levels, in the same exposure."""
+def _in_exposure(laid: F32, seen: F32) -> F32:
+    """A sketch in the exposure of another one."""
     slope, offset = np.polyfit(laid.ravel(), seen.ravel(), 1)
-    residual = np.abs(seen - (slope * laid + offset)).astype(np.float32)
+    return np.asarray(slope * laid + offset, np.float32)
+
+
+def _blocks(values: F32) -> F32:
+    """The mean of each block of a sketch's values."""
     blocks = SKETCH_PX // _BLOCK_PX
-    return np.asarray(cv2.resize(residual, (blocks, blocks), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(values, (blocks, blocks), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _enlarged(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One value for each pixel of a sketch, from one for each block."""
+    return np.kron(blocks, np.ones((_BLOCK_PX, _BLOCK_PX), np.bool_))
 
 
 def _edited(apart: F32) -> tuple[float, float] | None:
