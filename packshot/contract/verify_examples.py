@@ -15,6 +15,9 @@ VERIFIED = VerifyAnswer(
     changed_since=(
         NoteAnswer(code="encoded", detail="It was saved again as JPEG; the file that was made is a PNG."),
         NoteAnswer(code="cropped", detail="It was cropped: about 81 % of the picture is left."),
+        NoteAnswer(
+            code="signature_broken", detail="Its C2PA signature does not hold: the file was changed after signing."
+        ),
     ),
-    c2pa=C2paAnswer(present=False, valid=False, signer=None, trusted=False),
+    c2pa=C2paAnswer(present=True, valid=False, signer="Brand Ltd", trusted=False),
 )

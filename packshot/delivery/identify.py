@@ -65,7 +65,12 @@ def changes_since(
 
 def _signature(kept: Kept, c2pa: C2paFound) -> list[Change]:
     if c2pa.present and not c2pa.valid:
-        return [Change("signature_broken", "Its C2PA signature does not hold: the file was changed after signing.")]
+        return [
+            Change(
+                "signature_broken",
+                "Its C2PA signature does not hold: the file was changed after signing, or the signature was damaged.",
+            )
+        ]
     if kept.signed and not c2pa.present:
         return [Change("signature_removed", "Its C2PA signature was removed.")]
     return []

@@ -27,6 +27,9 @@ SAME = 0.9
 CANDIDATES, COMPARED = 64, 6
 """The nearest hashes whose sketches are read in each step of a search, and of these the nearest that are compared."""
 
+BLOCK = 16_384
+"""Pictures whose hashes are compared at a time."""
+
 PAGE = 20_000
 """Fingerprints of one query."""
 
@@ -86,14 +89,14 @@ class Lookalikes:
         if not len(seqs):
             return []
         nearest = np.full(len(seqs), 64, np.uint8)
-        window = np.zeros(len(seqs), np.uint8)
-        for at, row in enumerate(hashes):  # row by row, because what a row needs stays in the processor's cache
-            differ = np.bitwise_count(row ^ np.uint64(whole))
-            closer = differ < nearest
-            np.copyto(window, np.uint8(at + first), where=closer)
-            np.minimum(nearest, differ, out=nearest)
-        chosen = np.argsort(nearest, kind="stable")[:CANDIDATES]
-        windows = {int(seqs[one]): WINDOWS[window[one]] for one in chosen}
+        for start in range(0, len(seqs), BLOCK):  # what a block needs stays in the processor's cache
+            block = slice(start, start + BLOCK)
+            for row in hashes:
+                np.minimum(nearest[block], np.bitwise_count(row[block] ^ np.uint64(whole)), out=nearest[block])
+        most = min(CANDIDATES, len(seqs))
+        chosen = np.argpartition(nearest, most - 1)[:most]
+        window = np.bitwise_count(hashes[:, chosen] ^ np.uint64(whole)).argmin(axis=0)
+        windows = {int(seqs[one]): WINDOWS[first + at] for one, at in zip(chosen, window, strict=True)}
         read = [(one, sketch_of(one.sketch)) for one in self._fingerprints.sketches(list(windows))]
         read.sort(key=lambda one: -overlap(sketch, one[1], windows[one[0].seq]))
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def edited(pixels: U8) -> U8:
     return changed
 
 
-CHANGES = {
+CHANGES: dict[str, tuple[Callable[[U8], bytes], list[str]]] = {
     "encoded": (lambda pixels: saved(pixels, "WEBP", quality=80), ["encoded"]),
     "resized": (lambda pixels: saved(resized(pixels, 0.6), "PNG"), ["encoded", "resized"]),
     "cropped": (lambda pixels: saved(pixels[20:240, 16:236], quality=85), ["encoded", "cropped"]),
