@@ -20,6 +20,7 @@ from packshot.api import (
     catalogues,
     clips,
     deliveries,
+    enhancements,
     events,
     images,
     masks,
@@ -92,7 +93,7 @@ def create_app(
     app.state.services = Services(
         store, graph, decoder, settings, meter, decoding, large, watch, streams, archives, pace
     )
-    cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares, touchups, verify)
+    cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups, verify)
     shooting = (events, shots, images, clips, deliveries, projects, styles, palettes)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
