@@ -1,4 +1,4 @@
-"""Fingerprints of files that were made before there were any, a few at a time.
+"""Fingerprints of files that have none, a few at a time: those of before there were any, and plain pictures.
 
 New pictures and delivered files get theirs where they are made (`packshot.shots.finish`, `packshot.delivery.deliver`).
 """
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 AT_ONCE, EVERY_S = 32, 15.0
 """Files of one turn, and seconds between two turns of the whole cluster: about 7,000 files an hour."""
 
-DONE_S = 3600.0
+DONE_S = 600.0
 """Seconds until a process looks again after it has found no file without a fingerprint."""
 
 FingerprintOf = Callable[[str], Awaitable[Fingerprint | None]]

@@ -72,7 +72,7 @@ class DeliveredFiles:
             if row is None:  # stored by another call since
                 self._references.drop(connection, [file.key])
                 row = _find(connection, tenant_id, image_id, new.recipe)
-            else:
+            elif new.fingerprint is not None:
                 insert_fingerprint(connection, tenant_id, image_id, row.id, new.fingerprint)
         if row is None:
             raise absent("image", image_id)

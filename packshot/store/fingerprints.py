@@ -90,7 +90,7 @@ class Fingerprints:
         return found
 
     def missing(self, most: int) -> list[KnownFile]:
-        """At most `most` files without a fingerprint: those of before there were any."""
+        """At most `most` files for which no fingerprint was looked for yet."""
         has = [exists().where(fingerprint.c.file_id == table.c.id) for table in (image, delivered_file)]
         with self._database.read() as connection:
             return _known(connection, ~has[0], ~has[1], most=most)[:most]

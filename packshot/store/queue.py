@@ -215,7 +215,8 @@ class Queue:
                     created_at=Now(),
                 )
                 connection.execute(statement)
-                insert_fingerprint(connection, claim.tenant, image_id, image_id, new.fingerprint)
+                if new.fingerprint is not None:
+                    insert_fingerprint(connection, claim.tenant, image_id, image_id, new.fingerprint)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)

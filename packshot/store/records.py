@@ -210,8 +210,8 @@ class MaskRecord:
 class NewImage:
     """A finished picture to commit with its shot. `png` is the file. `recipe` says how to reproduce the picture.
 
-    `gain_png` is the gain over a relit product, else None. `fingerprint` is what the picture is found by; None for a
-    plain one.
+    `gain_png` is the gain over a relit product, else None. `fingerprint` is what the picture is found by; with
+    None it is looked for later.
     """
 
     index: int
@@ -296,7 +296,7 @@ class NewDelivered:
 
     `data` is the file and `extension` its suffix without a dot. `changes`, `findings`, `mark` and `signed_by` are
     described in `packshot.delivery.deliver`, and `instance_id` in `packshot.delivery.marks`. `fingerprint` is
-    what the file is found by; None for a plain picture.
+    what the file is found by; with None it is looked for later.
     """
 
     preset: str
