@@ -199,8 +199,9 @@ def _correlation(a: F32, b: F32, floor: float = 0.5) -> float:
 
 def _in_exposure(laid: F32, seen: F32) -> F32:
     """A sketch in the exposure of another one."""
-    slope, offset = np.polyfit(laid.ravel(), seen.ravel(), 1)
-    return np.asarray(slope * laid + offset, np.float32)
+    centred = laid - laid.mean()
+    slope = (centred * (seen - seen.mean())).sum() / ((centred * centred).sum() + 1)
+    return np.asarray(slope * centred + seen.mean(), np.float32)
 
 
 def _blocks(values: F32) -> F32:

@@ -20,7 +20,6 @@ from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
 from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
 
-
 SOME = Fingerprint(b"hashes", b"sketch")
 
 
@@ -54,7 +53,7 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     ended = store.queue.commit(
         claim(store),
         [
-            new_image(png=b"shared", fingerprint=Fingerprint(b"hashes", b"sketch")),
+            new_image(png=b"shared", fingerprint=SOME),
             new_image(1, png=b"image " + own, gain_png=b"gain " + own),
         ],
     )
