@@ -133,6 +133,7 @@ class BadInput(PackshotError):
         "content_refused": "The vendor of a remote engine refuses the prompt or the product's picture.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
+        "signing_refused": "The certificate or the key that signs delivered files cannot be used.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -258,6 +259,7 @@ class Unavailable(PackshotError):
         "not_ready": "The graph does not answer: it is starting or stopping, or a stage is down.",
         "engine_not_served": "The engine of an accepted shot or of a picture is not served; the shot waits for it.",
         "remote_unavailable": "The vendor of a remote engine does not answer or asks to wait; the shot waits.",
+        "signing_unavailable": "The key that signs delivered files does not answer, or its certificate has expired.",
         "schema_mismatch": "The database's schema belongs to another version of packshot.",
     }
 

@@ -30,6 +30,7 @@ from packshot.contract.reviews import REVIEW_BODIES
 from packshot.contract.shot_style import STYLE_BODIES
 from packshot.contract.touchups import TOUCHUP_BODIES
 from packshot.contract.usage import USAGE_BODIES
+from packshot.contract.verify import VERIFY_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
 from packshot.errors import (
     BadInput,
@@ -63,6 +64,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *WEBHOOK_BODIES,
     *USAGE_BODIES,
     *STYLE_BODIES,
+    *VERIFY_BODIES,
     Manifest,
 )
 
@@ -186,11 +188,16 @@ def png_body_json() -> dict[str, Any]:
     return file_body_json("image/png")
 
 
+def form_json(model: type[Request]) -> dict[str, Any]:
+    """A multipart body with one part for each field of `model`."""
+    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
     """A multipart body with one part for each field of `model`, or a JSON body of the model of `instead`."""
-    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-    body = body_json(instead)
-    body["requestBody"]["content"] = content | body["requestBody"]["content"]
+    body = form_json(model)
+    body["requestBody"]["content"] |= body_json(instead)["requestBody"]["content"]
     return body
 
 

@@ -22,6 +22,7 @@ from packshot.cli import (
     tenants,
     touchup,
     up,
+    verify,
 )
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ app.command("down")(up.down)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)
+app.command("verify")(verify.verify)
 app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")

@@ -42,6 +42,7 @@ from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
 
 T = TypeVar("T")
@@ -295,6 +296,10 @@ class AsyncClient:
     async def change_style(self, style_id: str, change: StyleChange) -> StyleAnswer:
         """Set the fields of a style that `change` sets."""
         return await self._do(calls.change_style(style_id, change))
+
+    async def verify(self, data: bytes) -> VerifyAnswer:
+        """Ask whether a file was made by this server, by which shot, and what was done to it since."""
+        return await self._do(calls.verify(data))
 
     async def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
         """Find the palette and the light of pictures, as a shot's style does."""

@@ -44,6 +44,7 @@ from packshot.contract.shot_style import PaletteAnswer, PaletteRequest, Referenc
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 
 T = TypeVar("T")
 Read = TypeVar("Read", bound=Answer)
@@ -125,6 +126,11 @@ def upload(data: bytes, media_type: str, project_id: str | None, sent: Sent | No
     if project_id is not None:
         options["data"] = {"project_id": project_id}
     return Call("POST", "/v1/photos", reading(PhotoAnswer), options)
+
+
+def verify(data: bytes) -> Call[VerifyAnswer]:
+    file = ("file", io.BytesIO(data), "application/octet-stream")
+    return Call("POST", "/v1/verify", reading(VerifyAnswer), Options(files={"file": file}))
 
 
 def offer_upload(data: bytes, media_type: str) -> Call[UploadAnswer]:

@@ -185,4 +185,5 @@ async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[New
 def image_of(index: int, finished: Finished, recipe: Recipe) -> NewImage:
     """A finished picture to store, the shot's number `index`."""
     width, height = finished.width, finished.height
-    return NewImage(index, recipe.seed, width, height, finished.png, finished.verdict, recipe, finished.gain_png)
+    png, gain_png = finished.png, finished.gain_png
+    return NewImage(index, recipe.seed, width, height, png, finished.verdict, recipe, gain_png, finished.fingerprint)

@@ -22,6 +22,7 @@ from packshot.store.clip_records import NewClip
 from packshot.store.clips import insert_clip
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
+from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.gains import hold_relit_materials, write_gains
 from packshot.store.queue_load import by_priority, load_of, load_query, pending
 from packshot.store.queue_order import Engines, claimable, due_count, people_wait, queue_order
@@ -214,6 +215,8 @@ class Queue:
                     created_at=Now(),
                 )
                 connection.execute(statement)
+                if new.fingerprint is not None:
+                    insert_fingerprint(connection, claim.tenant, image_id, image_id, new.fingerprint)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)

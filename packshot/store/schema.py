@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0025"
+REVISION = "0027"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -332,6 +332,7 @@ image = Table(
     Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+    Index(None, "asset_key"),  # the picture of a file in question
     Index(  # the versions that were made of a picture
         "ix_image_supersedes",
         "supersedes",
@@ -424,11 +425,14 @@ delivered_file = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
     Column("source_type", String(200)),
     Column("changes", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("mark", BigInteger, index=True),
+    Column("instance_id", String(60), index=True),
+    Column("signed_by", String(80)),
     UniqueConstraint("image_id", "recipe"),
 )
 

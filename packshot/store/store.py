@@ -16,8 +16,10 @@ from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
 from packshot.store.delivered import DeliveredFiles
+from packshot.store.fingerprints import Fingerprints
 from packshot.store.images import Images
 from packshot.store.keys import Keys
+from packshot.store.lookalikes import Lookalikes
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
 from packshot.store.outbound import Outbound
@@ -46,11 +48,12 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
-    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
-    others see them, the files `delivered` of them and their `clips`; `projects` and `styles`; `catalogues` and
-    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
-    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
-    takes for all; `database`, which all of them use.
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by
+    which others see them, the files `delivered` of them and their `clips`; the `fingerprints` of pictures and
+    files, and the search for `lookalikes` among them; `projects` and `styles`; `catalogues` and `catalogue_photos`
+    for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them; `assets`, the
+    files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for
+    all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -72,6 +75,8 @@ class Store:
         self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
         self.clips = Clips(database)
+        self.fingerprints = Fingerprints(database)
+        self.lookalikes = Lookalikes(self.fingerprints)
         self.catalogues = Catalogues(database)
         self.catalogue_photos = CataloguePhotos(database, references)
         self.catalogue_work = CatalogueWork(database)

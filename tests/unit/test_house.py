@@ -117,7 +117,7 @@ def _is_in(module: str, allowed: set[str]) -> bool:
         ("packshot.cli", {"torch", "ray", "diffusers"}),
         ("packshot.api.app", {"torch", "ray", "diffusers", "scipy"}),
         ("packshot.store.store", {"torch", "ray", "diffusers", "scipy"}),
-        ("packshot.shots", {"torch", "ray", "diffusers", "scipy"}),
+        ("packshot.shots", {"torch", "ray", "diffusers", "scipy", "c2pa"}),
         ("packshot.contract", {"torch", "ray", "diffusers", "numpy"}),
         ("packshot.client", {"torch", "ray", "diffusers", "numpy"}),
     ],

@@ -84,6 +84,7 @@ CLOSED = [
     ("POST", "/v1/projects"),
     ("POST", "/v1/styles"),
     ("POST", "/v1/palettes"),
+    ("POST", "/v1/verify"),
     ("PATCH", "/v1/images/x"),
     ("PATCH", "/v1/projects/x"),
     ("PATCH", "/v1/styles/x"),

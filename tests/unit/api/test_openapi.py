@@ -108,6 +108,7 @@ OPERATIONS = {
     "get_style_thumbnail": ("get", "/v1/styles/{style_id}/thumbnail", {"200", "304", "404"}),
     "change_style": ("patch", "/v1/styles/{style_id}", BODY | {"200", "404", "409", "507"}),
     "find_palette": ("post", "/v1/palettes", BODY | {"200", "404"}),
+    "verify_file": ("post", "/v1/verify", BODY | {"200"}),
     "delete_style": ("delete", "/v1/styles/{style_id}", {"204", "404"}),
     "create_webhook": ("post", "/v1/webhooks", BODY | {"201", "409"}),
     "list_webhooks": ("get", "/v1/webhooks", {"200", "422"}),
@@ -280,6 +281,9 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
     plain = api.http.patch(f"/v1/images/{plain_id}", json={"review": None}).json()
     fits(document, {"$ref": "#/components/schemas/WholeImageAnswer"}, plain)
     fits(document, {"$ref": "#/components/schemas/PhotoAnswer"}, api.photo())
+    found = api.http.post("/v1/verify", files={"file": api.http.get(f"/v1/images/{plain_id}").content}).json()
+    assert found["recipe"]
+    fits(document, {"$ref": "#/components/schemas/VerifyAnswer"}, found)
     refused = api.http.post("/v1/shots", json={"layers": []}).json()
     fits(document, {"$ref": "#/components/schemas/Problem"}, refused)
 
@@ -298,6 +302,8 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert upload == {"$ref": "#/components/schemas/PhotoUpload"}
     part = document["components"]["schemas"]["PhotoUpload"]["properties"]["file"]
     assert (part["type"], part["format"]) == ("string", "binary")
+    asked = bodies.pop("verify_file")["content"]
+    assert asked == {"multipart/form-data": {"schema": {"$ref": "#/components/schemas/VerifyRequest"}}}
     mask = bodies.pop("put_mask")["content"]["image/png"]["schema"]
     assert (mask["type"], mask["format"]) == ("string", "binary")
     assert list(bodies.pop("put_catalogue_photo")["content"]) == ["application/octet-stream"]

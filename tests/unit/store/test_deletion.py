@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from packshot.contract.clips import ClipJob
 from packshot.contract.style import Reference
 from packshot.errors import Conflict, LeaseLost, NotFound
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, Tenant
 from packshot.store.schema import deletion, metadata
@@ -18,6 +19,8 @@ from packshot.store.store import Store
 from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
 from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
+
+SOME = Fingerprint(b"hashes", b"sketch")
 
 
 def rows_of(store: Store, tenant: Tenant) -> dict[str, int]:
@@ -48,7 +51,11 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
     store.budgets.set(tenant.id, {"images_per_day": 100})
     ended = store.queue.commit(
-        claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own, gain_png=b"gain " + own)]
+        claim(store),
+        [
+            new_image(png=b"shared", fingerprint=SOME),
+            new_image(1, png=b"image " + own, gain_png=b"gain " + own),
+        ],
     )
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     film = ClipJob(ended.images[0].id, "orbit", 2.0, 64, "webp")
