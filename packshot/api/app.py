@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    adapters,
     budgets,
     catalogue_files,
     catalogue_photos,
@@ -88,7 +89,7 @@ def create_app(
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares, touchups)
-    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes)
+    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
@@ -101,6 +102,7 @@ def create_app(
         max_body_bytes=settings.max_body_bytes,
         max_photo_bytes=settings.max_photo_bytes,
         max_zip_bytes=settings.max_zip_bytes,
+        max_adapter_bytes=settings.max_adapter_bytes,
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )

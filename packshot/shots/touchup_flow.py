@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from packshot.contract.shot_spec import Canvas
 from packshot.contract.touchup_spec import TouchupSpec
-from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of, references_of
+from packshot.shots.flow import OnStep, adapters_of, brief_of, image_of, recipe_of, references_of
 from packshot.shots.layout import find_layout
 from packshot.shots.stages import Stages, Step, TouchupOrder
 from packshot.store.records import Claim, NewImage
@@ -27,7 +27,7 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
     with span("prepare"):
         placed = await stages.prepare_touchup(order, framing)
     brief = replace(
-        brief_of(spec, touchup.seed, framing),
+        brief_of(spec, touchup.seed, framing, await adapters_of(store, claim.tenant, spec)),
         prompt=touchup.prompt,
         negative_prompt=touchup.negative_prompt,
         strength=touchup.strength,
