@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
     )
     adapter_cache_bytes: int = Field(
-        1024 * MIB, ge=0, description="Memory for adapters that each generator keeps on its device, bytes."
+        256 * MIB, ge=0, description="Memory for adapters that each generator keeps on its device, bytes."
     )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."

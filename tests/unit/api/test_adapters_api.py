@@ -75,7 +75,7 @@ def test_what_cannot_be_an_adapter_of_the_engine_is_refused(api: Api, make: Call
 
 def test_a_form_out_of_bounds_is_refused(api: Api) -> None:
     for texts in ({"trigger": "two words"}, {"licence": "x" * 201}, {"trigger": "a\u202eb"}, {"more": "x"}):
-        assert code_of(post(api, **texts)) == (422, "invalid_request")
+        assert code_of(post(api, None, **texts)) == (422, "invalid_request")
     assert code_of(post(api, name="")) == (422, "name_invalid")
     assert code_of(post(api, engine="none")) == (422, "unknown_engine")
     assert code_of(post(api, engine="mini")) == (422, "engine_cannot")
