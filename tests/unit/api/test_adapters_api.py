@@ -23,7 +23,12 @@ from tests.unit.api.test_style_api import spec_in
 
 NUMBERS = itertools.count(1)
 LORA = lora(find_pack("mini", Settings()), rank=4, layers=("attn2.to_q",))
-OTHER = {"mid_block.attentions.0.transformer_blocks.0.attn2.to_q": (np.ones((4, 320), np.float32),) * 2}
+OTHER = {
+    "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_q": (
+        np.ones((4, 320), np.float32),
+        np.ones((320, 4), np.float32),
+    )
+}
 
 
 def post(api: Api, data: bytes | None = None, **texts: str) -> httpx.Response:

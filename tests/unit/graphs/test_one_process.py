@@ -105,7 +105,7 @@ def test_an_adapter_changes_the_scene_beside_one_that_has_none(client: Client, s
     assert np.abs(pictures[0] - pictures[1]).mean() > 0.5
     assert np.abs(pictures[0] - pictures[2]).max() <= 1
     assert all(one.level == "ok" for image in images for one in image.verdict.findings if one.check == "lock")
-    kept = images[1].recipe.request.adapters
+    kept = client.shot(shots[1]).request.adapters
     assert kept is not None
     assert [(one.id, one.sha256) for one in kept] == [(look.id, look.sha256)]
 
