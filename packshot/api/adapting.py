@@ -33,6 +33,8 @@ async def found_adapters(
     services: Services, tenant_id: str, asked: Sequence[AdapterIn], engine: EngineInfo
 ) -> list[AdapterIn]:
     """The adapters with their hashes. Raises as `adapted_request`."""
+    if not asked:
+        return []
     if len(asked) > engine.capabilities.adapters:
         raise cannot(engine, "adapters", "needs the capability adapters", ", ".join(one.id for one in asked))
     try:

@@ -134,6 +134,18 @@ def test_a_shot_with_adapters_out_of_bounds_is_refused(api: Api) -> None:
     assert asked(api, *({"id": word} for word in words)) == (422, "invalid_request")
 
 
+def test_an_enhancement_uses_adapters_and_holds_them(api: Api) -> None:
+    one, body = added(api), {"target": "scene", "mask_id": api.mask()["id"], "engine": "second"}
+    url = f"/v1/photos/{api.photo()['id']}/enhancements"
+    answer = api.http.post(url, json={**body, "adapters": [{"id": one["id"], "scale": 0.4}]})
+    assert answer.status_code == 202, answer.text
+    assert code_of(api.http.delete(one["url"])) == (409, "in_use")
+    (use,) = spec_in(api, answer.json()["id"]).adapters
+    assert (use.id, use.scale, use.sha256) == (one["id"], 0.4, one["sha256"])
+    assert api.http.delete(one["url"]).status_code == 204
+    assert code_of(api.http.post(url, json={**body, "adapters": [{"id": one["id"]}]})) == (404, "not_found")
+
+
 def test_adapters_inside_a_prompt_are_refused_with_the_field_to_use(api: Api) -> None:
     for prompt in ("marble <lora:autumn:0.8>", "<LoRA: x", "<lyco:a:1>"):
         answer = api.http.post("/v1/shots", json=api.request(prompt=prompt))
