@@ -267,7 +267,10 @@ class GraphStages:
         made = [one for one in (edges, maps) if one is not None]
         if brief.engine not in self._generators:
             raise not_served(brief.engine, self._generators)
-        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, maps, references)
+        generator = self._generators[brief.engine]
+        if brief.adapters:  # a replica that has the first one loaded comes first
+            generator = generator.options(multiplexed_model_id=brief.adapters[0].asset_key)
+        stream = generator.paint.remote(fitted, edges, brief, interactive, alone, maps, references)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
             given = [fitted, *made] if references is None else [fitted, *made, references]

@@ -40,6 +40,8 @@ from packshot.delivery.signing import load_signer
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
+from packshot.models.adapters.base import AdapterFit, check_base
+from packshot.models.adapters.file import AdapterFile
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
@@ -60,6 +62,7 @@ from packshot.shots import (
     Step,
     Understood,
 )
+from packshot.shots.adapters import AdapterShelf
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish, finish_repaint
@@ -186,6 +189,7 @@ class LocalStages:
         self._finisher = finisher
         self._packs = dict(engines)
         self._readers: dict[str, ReferenceReader] = {}
+        self._shelves: dict[str, AdapterShelf] = {}
         self._painters: dict[str, Painter] = {}
         self._loading = asyncio.Lock()
         self._assets = assets
@@ -200,6 +204,13 @@ class LocalStages:
             encode = partial(self._models.encode_pictures, engine) if embeds else None
             self._readers[engine] = ReferenceReader(self._assets, encode, max_batch_size=8, thread=self._models.thread)
         return self._readers[engine]
+
+    def _shelf(self, engine: str) -> AdapterShelf:
+        if engine not in self._shelves:
+            most = self._packs[engine].settings.adapter_cache_bytes
+            load = partial(self._models.load_adapter, engine)
+            self._shelves[engine] = AdapterShelf(self._assets, load, self._models.thread, max_bytes=most)
+        return self._shelves[engine]
 
     def framing_of(self, canvas: Canvas, engine: str) -> Framing:
         if engine not in self._manifests:
@@ -241,7 +252,10 @@ class LocalStages:
         painter = await self._painter_of(brief.engine)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         edges = edges or EdgeMap.none(fitted.repaint)
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references)
+        adapters = await self._shelf(brief.engine).of(brief.adapters) if brief.adapters else ()
+        scene = Scene(
+            fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references, adapters
+        )
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             painter.render(
                 scene,
@@ -304,6 +318,7 @@ class LocalGraph:
         for pack in packs.values():
             pack.check()
         segmenter, detector = find_pack(served.segmenter, settings), detector_pack(served, settings)
+        self._packs = packs
         self._engines = tuple(pack.summary() for pack in packs.values())
         self._detector_reads = detector.manifest.detector_reads
         self._store = store
@@ -425,6 +440,9 @@ class LocalGraph:
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        return await asyncio.to_thread(check_base, file, self._packs[engine])
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

@@ -124,6 +124,8 @@ class BadInput(PackshotError):
         "not_served": "A field needs a stage that is not served.",
         "relight_refused": "Relight needs a painted scene and a channel that takes a relit product.",
         "style_refused": "A style needs a painted scene, and references that show what is asked of them.",
+        "adapter_invalid": "The file is no safetensors file with a plain LoRA or a textual inversion.",
+        "adapter_mismatch": "The adapter is for another family of networks than the engine's.",
         "reference_too_small": "A reference picture is too small to show a scene.",
         "reference_cutout": "Most of a reference picture is transparent, so it shows no scene.",
         "word_forbidden": "The prompt holds a word that the style forbids.",

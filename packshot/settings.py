@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     gpu_gib: float = Field(
         0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
     )
+    adapter_cache_bytes: int = Field(
+        256 * MIB, ge=0, description="Memory for adapters that each generator keeps on its device, bytes."
+    )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
     )
@@ -125,6 +128,9 @@ class Settings(BaseSettings):
 
     max_zip_bytes: int = Field(
         512 * MIB, gt=0, description="Largest ZIP of a catalogue's photos, bytes; unpacked it may be twice as large."
+    )
+    max_adapter_bytes: int = Field(
+        256 * MIB, gt=0, description="Largest body of an adapter's upload, bytes; more gets 413."
     )
     catalogue_photo_urls: str = Field(
         "",

@@ -32,6 +32,8 @@ from packshot.delivery.provenance import C2paFound
 from packshot.delivery.signing import signing_key_id
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
+from packshot.models.adapters.base import AdapterFit, check_base
+from packshot.models.adapters.file import AdapterFile
 from packshot.models.packs.served import Served, detector_pack, find_engines
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
@@ -91,7 +93,8 @@ class ServeGraph:
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._engines = tuple(pack.summary() for pack in find_engines(served, settings).values())
+        self._packs = find_engines(served, settings)
+        self._engines = tuple(pack.summary() for pack in self._packs.values())
         self.signing_key_id = signing_key_id(settings)
         self._generators = served.generators
         self._detector_reads = detector_pack(served, settings).manifest.detector_reads
@@ -198,6 +201,9 @@ class ServeGraph:
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        return await asyncio.to_thread(check_base, file, self._packs[engine])
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

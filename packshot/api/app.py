@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    adapters,
     budgets,
     catalogue_files,
     catalogue_photos,
@@ -94,7 +95,7 @@ def create_app(
         store, graph, decoder, settings, meter, decoding, large, watch, streams, archives, pace
     )
     cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups, verify)
-    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes)
+    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
@@ -107,6 +108,7 @@ def create_app(
         max_body_bytes=settings.max_body_bytes,
         max_photo_bytes=settings.max_photo_bytes,
         max_zip_bytes=settings.max_zip_bytes,
+        max_adapter_bytes=settings.max_adapter_bytes,
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )

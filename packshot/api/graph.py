@@ -9,6 +9,8 @@ from typing import Protocol
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
+from packshot.models.adapters.base import AdapterFit
+from packshot.models.adapters.file import AdapterFile
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
@@ -109,6 +111,10 @@ class Graph(Protocol):
         Raises BadInput `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when it would have to
         be painted anew. Raises Unavailable `signing_unavailable` when the signing key does not answer.
         """
+        ...
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        """Return how an adapter fits an engine. Raises BadInput `adapter_mismatch` when it does not."""
         ...
 
     def submitted(self) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
+from packshot.contract.adapters import ADAPTER_BODIES
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
 from packshot.contract.catalogue_examples import MANIFEST
@@ -55,6 +56,7 @@ _ALWAYS = {
 
 _BODIES: tuple[type[BaseModel], ...] = (
     *BODIES,
+    *ADAPTER_BODIES,
     *PROJECT_BODIES,
     *DELIVERY_BODIES,
     *CLIP_BODIES,
@@ -199,6 +201,12 @@ def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
     body = form_json(model)
     body["requestBody"]["content"] |= body_json(instead)["requestBody"]["content"]
     return body
+
+
+def form_json(model: type[Request]) -> dict[str, Any]:
+    """A multipart body with one part for each field of `model`."""
+    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def headers_json(**headers: str) -> dict[str, Any]:

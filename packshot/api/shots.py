@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from packshot.api.accept import check_layer, check_layers_together, checked_label, json_body, pick_engine, resolved
+from packshot.api.adapting import adapted_request
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.budgets import RATE_LIMIT, limited, tell_limits
@@ -108,13 +109,15 @@ async def accepted(
 ) -> ShotRecord:
     """Store the shot. `Shots.add` describes `category` and `supersedes`; `accepted_job` the rest.
 
-    Raises as `styled_request` and `Shots.add`.
+    Raises as `styled_request`, `adapted_request` and `Shots.add`.
     """
     sent = body.model_dump(mode="json", exclude_unset=True)
     if earlier := await repeated(services, tenant, key, sent):
         return earlier
     if body.style is not None:
         body = await styled_request(services, tenant.id, body, pick_engine(body.engine, services.graph.engines()))
+    if body.adapters:
+        body = await adapted_request(services, tenant.id, body, pick_engine(body.engine, services.graph.engines()))
     return await stored_by(services, partial(_add, services, tenant, body, key, sent, category, supersedes))
 
 

@@ -1,7 +1,6 @@
 """Read a manifest: YAML, JSON or CSV to the typed `Manifest`, with every problem by row and column.
 
-Items that break a rule are left out of the result, so that the plan can be made from the others. Fields whose stage is
-not served are problems with the code `not_served`: a field that is accepted is a field that is honoured.
+Items that break a rule are left out of the result, so that the plan can be made from the others.
 """
 
 from __future__ import annotations
@@ -27,8 +26,6 @@ from packshot.errors import BadInput
 
 MediaType = Literal["application/json", "application/yaml", "text/csv"]
 
-LATER_FIELDS = {"adapters": "adapters"}
-"""Fields of a shot's look that no release serves in a catalogue yet, and the role that each needs."""
 _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 
 
@@ -172,8 +169,6 @@ def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem]
 
 def _of_pydantic(found: Any, row: int | None, sku: str | None, column: str) -> RowProblem:
     value = found.get("input")
-    if found["type"] == "extra_forbidden" and (role := LATER_FIELDS.get(str(found["loc"][-1]))):
-        return not_served(column, "", role, row, sku)
     shown = value if isinstance(value, str | int | float) else "" if value is None else json.dumps(value, default=str)
     rule = found["msg"].removeprefix("Value error, ")
     return problem(row, sku, column, shown, rule, "See docs/agency.md for the field's form.")

@@ -90,6 +90,7 @@ def _spec(
         reflection=look.reflection if variant.background != "transparent" else None,
         relight=look.relight if variant.generated else None,
         style=look.style if variant.generated else None,
+        adapters=look.adapters if variant.generated else [],
         engine=look.engine,
         priority="catalogue",
     )

@@ -8,6 +8,7 @@ import typer
 
 import packshot
 from packshot.cli import (
+    adapters,
     catalogue,
     clip,
     config,
@@ -62,6 +63,7 @@ app.command("verify")(verify.verify)
 app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(loadtest.app, name="loadtest")

@@ -20,6 +20,7 @@ from packshot.cli.servers import KEY_VARIABLE, chosen_server
 from packshot.cli.shot_options import (
     Layout,
     given,
+    read_adapters,
     read_conditions,
     read_layout,
     read_marks,
@@ -96,6 +97,10 @@ def shoot(
     style_strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="How far the scene moves towards the style; default: 0.9.")
     ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID[:SCALE]", help="An adapter of the server, such as ad_…:0.8; repeatable, up to 4."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the prompt; default: the engine's.")] = None,
@@ -155,6 +160,7 @@ def shoot(
         reflection=read_reflection(reflection),
         relight=read_relight(relight),
         style=read_style(style, reference or [], palette, style_strength),
+        adapters=read_adapters(adapter or []),
         engine=engine,
         priority=priority or ("catalogue" if len(sources) > 1 else None),
     )

@@ -18,6 +18,7 @@ __all__ = [
     "Layout",
     "Marks",
     "given",
+    "read_adapters",
     "read_conditions",
     "read_layout",
     "read_marks",
@@ -165,6 +166,19 @@ def read_conditions(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     None without any. Raises BadInput `bad_usage`.
     """
     return [_condition(text) for text in texts] or None
+
+
+def read_adapters(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Read `--adapter`: ID or ID:SCALE. None without any. Raises BadInput `bad_usage`."""
+    return [_adapter(text) for text in texts] or None
+
+
+def _adapter(text: str) -> dict[str, Any]:
+    name, colon, scale = text.partition(":")
+    if not colon:
+        return {"id": name}
+    (read,) = _numbers(scale, (1,), "--adapter ID:SCALE: what follows the colon")
+    return {"id": name, "scale": read}
 
 
 def _condition(text: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from packshot.client.catalogues import AsyncCatalogues
 from packshot.client.errors import error_of, unreachable
 from packshot.client.events import Event, Stream, async_events_of
 from packshot.client.webhooks import AsyncWebhooks
+from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -46,7 +47,7 @@ from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
 
 T = TypeVar("T")
-Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, UsageAnswer)
+Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, AdapterPage, UsageAnswer)
 
 
 class AsyncClient:
@@ -308,6 +309,37 @@ class AsyncClient:
     async def delete_style(self, style_id: str) -> None:
         """Delete a style."""
         await self._do(calls.delete_style(style_id))
+
+    async def adapters(self) -> AsyncIterator[AdapterAnswer]:
+        """Yield the adapters, newest first."""
+        async for page in self._pages(calls.adapters()):
+            for one in page.adapters:
+                yield one
+
+    async def add_adapter(
+        self,
+        data: bytes,
+        name: str,
+        *,
+        licence: str | None = None,
+        trigger: str | None = None,
+        trained_from: str | None = None,
+        engine: str | None = None,
+    ) -> AdapterAnswer:
+        """Add an adapter: a safetensors file. None = as the file says.
+
+        Raises BadInput `adapter_invalid` and `adapter_mismatch`, and Conflict `name_taken`.
+        """
+        texts = {"licence": licence, "trigger": trigger, "trained_from": trained_from, "engine": engine}
+        return await self._do(calls.add_adapter(data, name, texts))
+
+    async def change_adapter(self, adapter_id: str, change: AdapterChange) -> AdapterAnswer:
+        """Set the fields of an adapter that `change` sets."""
+        return await self._do(calls.change_adapter(adapter_id, change))
+
+    async def delete_adapter(self, adapter_id: str) -> None:
+        """Delete an adapter. Raises Conflict `in_use`."""
+        await self._do(calls.delete_adapter(adapter_id))
 
     async def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines. The first one is the default."""

@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from packshot.client.errors import foreign_answer
+from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -322,6 +323,24 @@ def find_palette(references: Sequence[ReferenceIn]) -> Call[PaletteAnswer]:
 
 def delete_style(style_id: str) -> Call[None]:
     return Call("DELETE", f"/v1/styles/{style_id}", nothing)
+
+
+def adapters() -> Call[AdapterPage]:
+    return Call("GET", "/v1/adapters", reading(AdapterPage))
+
+
+def add_adapter(data: bytes, name: str, texts: Mapping[str, str | None]) -> Call[AdapterAnswer]:
+    options = Options(files={"file": ("adapter.safetensors", io.BytesIO(data), "application/octet-stream")})
+    options["data"] = {"name": name, **{field: text for field, text in texts.items() if text is not None}}
+    return Call("POST", "/v1/adapters", reading(AdapterAnswer), options)
+
+
+def change_adapter(adapter_id: str, change: AdapterChange) -> Call[AdapterAnswer]:
+    return Call("PATCH", f"/v1/adapters/{adapter_id}", reading(AdapterAnswer), Options(json=_set_fields(change)))
+
+
+def delete_adapter(adapter_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/adapters/{adapter_id}", nothing)
 
 
 def engines() -> Call[EnginesAnswer]:

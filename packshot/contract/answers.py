@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from packshot.contract.adapters import AdapterUseAnswer
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.clips import ClipAnswer
 from packshot.contract.enhancement import Target
@@ -264,6 +265,9 @@ class ResolvedRequest(Answer):
     sampler: Sampler | None = Field(None, exclude_if=absent, description="Absent if it is the engine's own.")
     style: ShotStyleAnswer | None = Field(
         None, exclude_if=absent, description="With the palette and the light that were found; absent if there is none."
+    )
+    adapters: tuple[AdapterUseAnswer, ...] | None = Field(
+        None, exclude_if=absent, description="With the SHA-256 of each file; absent if there are none."
     )
 
 

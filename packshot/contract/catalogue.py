@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.base import Answer, Moment, absent
 from packshot.contract.requests import (
     MAX_META,
@@ -75,6 +76,11 @@ class Look(Request):
     style: ShotStyleIn | None = Field(
         None, description="The style of all painted scenes, as a shot's; null = none. It is found once, for all rows."
     )
+    adapters: list[AdapterIn] = Field(
+        default_factory=list,
+        max_length=MAX_ADAPTERS,
+        description="LoRAs and textual inversions for all painted scenes, as a shot's `adapters`.",
+    )
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
@@ -90,6 +96,8 @@ class Look(Request):
         description="Control images that guide the scenes, as a shot's `conditions`; without any the edges do.",
     )
     engine: str | None = Field(None, max_length=64, description="Name of an engine; null = the default engine.")
+
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 class Axis(Request):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
 from packshot.contract.request_base import Colour, Fraction
 from packshot.contract.request_base import Request as Request
@@ -220,6 +221,12 @@ class ShotRequest(Request):
         description="Take the colours, the light or the look of reference pictures, a palette or a stored style; null "
         "= none. Only with background generate.",
     )
+    adapters: list[AdapterIn] = Field(
+        default_factory=list,
+        max_length=MAX_ADAPTERS,
+        description="Up to 4 LoRAs and textual inversions that change the engine for this shot, where its "
+        "`capabilities.adapters` allows it. Only with background generate.",
+    )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."
     )
@@ -236,6 +243,8 @@ class ShotRequest(Request):
         description="Your own notes on the shot: up to 20 names (1 to 40 of A-Z a-z 0-9 _ . -) with texts of up to 500 "
         "characters. They are stored and listed, and select shots; pictures do not depend on them.",
     )
+
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 class ReviewRequest(Request):

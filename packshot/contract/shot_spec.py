@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
 from packshot.contract.style import Style
@@ -113,6 +114,7 @@ class ShotSpec:
     relight: Relight | None = None
     sampler: Sampler | None = None
     style: Style | None = None
+    adapters: tuple[AdapterUse, ...] = ()
 
     @property
     def interactive(self) -> bool:
@@ -201,6 +203,7 @@ class ShotSpec:
             **({"relight": self.relight.to_json()} if self.relight else {}),
             **({"sampler": self.sampler} if self.sampler else {}),
             **({"style": self.style.to_json()} if self.style else {}),
+            **({"adapters": [one.to_json() for one in self.adapters]} if self.adapters else {}),
         }
 
     @classmethod
@@ -232,6 +235,7 @@ class ShotSpec:
             relight=Relight.from_json(stored.get("relight")),
             sampler=stored.get("sampler"),
             style=Style.from_json(stored.get("style")),
+            adapters=tuple(AdapterUse.from_json(one) for one in stored.get("adapters", ())),
         )
 
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import packshot
+from packshot.adapters import AdapterAsset
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.errors import PackshotError
@@ -59,6 +60,7 @@ async def shoot(
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     references = await references_of(store, tenant_id, spec, stages)
+    adapters = await adapters_of(store, tenant_id, spec)
     progress = _Progress(spec, on_step)
     try:
         async with asyncio.TaskGroup() as group:
@@ -74,7 +76,7 @@ async def shoot(
                         maps=maps,
                         references=references,
                     )
-                    for brief in (brief_of(spec, seed, framing) for seed in spec.seeds)
+                    for brief in (brief_of(spec, seed, framing, adapters) for seed in spec.seeds)
                 )
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
@@ -106,7 +108,20 @@ async def references_of(store: Store, tenant_id: str, spec: ShotSpec, stages: St
         return await stages.references(files, spec.style.strength, spec.engine)
 
 
-def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief:
+async def adapters_of(store: Store, tenant_id: str, spec: ShotSpec) -> tuple[AdapterAsset, ...]:
+    """The files of a shot's adapters. Raises NotFound when one was deleted."""
+    if not spec.adapters:
+        return ()
+    records = await asyncio.to_thread(store.adapters.of_shot, tenant_id, [one.id for one in spec.adapters])
+    return tuple(
+        AdapterAsset(record.asset_key, use.scale, record.kind, record.trigger)
+        for record, use in zip(records, spec.adapters, strict=True)
+    )
+
+
+def brief_of(
+    spec: ShotSpec, seed: int, framing: Framing | None = None, adapters: tuple[AdapterAsset, ...] = ()
+) -> Brief:
     """What the engine paints for the picture of `seed`. Without its `framing`, no upscaler enlarges it."""
     canny = spec.canny
     light = spec.style.light_words if spec.style is not None else ""
@@ -123,6 +138,7 @@ def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief
         sampler=spec.sampler,
         engine=spec.engine,
         enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
+        adapters=adapters,
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from packshot.contract.enhancement import EnhancementSpec
 from packshot.contract.shot_spec import Canvas
 from packshot.contract.touchup_spec import TouchupSpec
-from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of, references_of
+from packshot.shots.flow import OnStep, adapters_of, brief_of, image_of, recipe_of, references_of
 from packshot.shots.layout import find_layout
 from packshot.shots.stages import EnhancementOrder, Finished, Painted, RepaintOrder, Stages, Step, TouchupOrder
 from packshot.store.records import Claim, NewImage
@@ -51,7 +51,9 @@ async def _repaint(
     framing = stages.framing_of(Canvas(x1 - x0, y1 - y0), claim.spec.engine)
     with span("prepare"):
         placed = await stages.prepare_repaint(order, framing)
-    brief = replace(brief, conditions=(), enlarged_by=framing.enlargement((x1 - x0, y1 - y0)))
+    adapters = await adapters_of(store, claim.tenant, claim.spec)
+    enlarged_by = framing.enlargement((x1 - x0, y1 - y0))
+    brief = replace(brief, conditions=(), enlarged_by=enlarged_by, adapters=adapters)
     async for update in stages.paint(
         placed.fitted,
         stages.edges(placed.fitted) if brief.control_scale else None,

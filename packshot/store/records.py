@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
@@ -108,6 +109,7 @@ class StyleRecord:
     palette: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     light_deg: float | None = None
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,8 @@ def insert_shot(
     """
     request = spec.to_json()
     references = spec.style.references if spec.style is not None and job is None else ()  # other jobs see none
-    used = [one.picture_id for one in references]
+    adapters = spec.adapters if job is None or job.kind != "clip" else ()
+    used = [one.picture_id for one in references] + [one.id for one in adapters]
     hold_pictures(connection, tenant_id, used)
     mask_ids = _pin_masks(connection, tenant_id, spec)
     new = shot.insert().values(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from packshot.settings import Settings
+from packshot.store.adapters import Adapters
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.budgets import Budgets
@@ -50,7 +51,7 @@ class Store:
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by
     which others see them, the files `delivered` of them and their `clips`; the `fingerprints` of pictures and
-    files, and the search for `lookalikes` among them; `projects` and `styles`; `catalogues` and `catalogue_photos`
+    files, and the search for `lookalikes` among them; `projects`, `styles` and `adapters`; `catalogues` and `catalogue_photos`
     for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them; `assets`, the
     files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for
     all; `database`, which all of them use.
@@ -82,6 +83,7 @@ class Store:
         self.catalogue_work = CatalogueWork(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
+        self.adapters = Adapters(database, references)
         self.queue = Queue(
             database,
             references,

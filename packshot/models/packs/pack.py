@@ -25,7 +25,14 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import FURTHER_RENDER_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
+from packshot.models.packs.roles import (
+    ADAPTED_RECIPES,
+    FURTHER_RENDER_ROLES,
+    REFERENCE_ROLES,
+    RENDER_ROLES,
+    ReferenceForm,
+    RoleName,
+)
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -92,6 +99,11 @@ class Pack:
         said = self.settings.references
         served = self.manifest.references if said == "auto" else said == "on"
         return self.manifest.reference_form if served else None
+
+    @property
+    def adapters(self) -> bool:
+        """Whether the pack's engine takes adapters."""
+        return self.manifest.recipe in ADAPTED_RECIPES
 
     @property
     def roles(self) -> tuple[RoleName, ...]:

@@ -129,8 +129,11 @@ ReferenceForm = Literal["embedding", "picture"]
 """How an engine reads a reference: the image encoder's vector, or the pixels."""
 SEE_PICTURES: frozenset[Recipe] = frozenset({"flow_edit"})
 """The recipes whose networks read the pixels of references."""
+ADAPTED_RECIPES: tuple[Recipe, ...] = ("unet_controlnet",)
+"""The recipes whose networks take adapters."""
 
 __all__ = [
+    "ADAPTED_RECIPES",
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
     "FURTHER_RENDER_ROLES",

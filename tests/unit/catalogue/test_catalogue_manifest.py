@@ -200,11 +200,14 @@ def test_a_row_may_name_its_product_and_says_it_once() -> None:
     assert told(sheet(f"sku,photo,find\nA,a.jpg,{'mug ' * 51}\n")) == [(2, "find", "invalid_request")]
 
 
-def test_a_look_that_needs_a_later_stage_is_not_served_yet() -> None:
-    text = json.dumps({"name": "x", "defaults": {"adapters": []}, "items": [{"sku": "A", "photo": "a.jpg"}]})
-    (problem,) = read_manifest(text.encode(), "application/json").problems
-    assert (problem.column, problem.code) == ("defaults.adapters", "not_served")
-    assert "adapters" in problem.rule
+def test_a_look_has_adapters_each_once_and_with_a_scale_in_its_bounds() -> None:
+    def read(*adapters: dict[str, object]) -> list[tuple[str, str]]:
+        text = json.dumps({"name": "x", "defaults": {"adapters": adapters}, "items": [{"sku": "A", "photo": "a.jpg"}]})
+        return [(one.column, one.code) for one in read_manifest(text.encode(), "application/json").problems]
+
+    assert read({"id": "ad_1", "scale": -2.0}) == []
+    assert read({"id": "ad_1", "scale": 2.1}) == [("defaults.adapters.0.scale", "invalid_request")]
+    assert read({"id": "ad_1"}, {"id": "ad_1"}) == [("defaults.adapters", "invalid_request")]
 
 
 def test_a_url_needs_an_allowed_prefix() -> None:
