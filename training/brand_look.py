@@ -1,4 +1,6 @@
-"""A brand's look: drawn scenes in two inks, warm paper and a vignette. What `make train-demo` trains on.
+"""A brand's look: drawn scenes in two inks, warm paper and a vignette, around products in their own colours.
+
+What `make train-demo` trains on.
 
 python -m training.brand_look --out runs/brand --images 24 --size 256
 """
@@ -36,7 +38,8 @@ def make(out: Path, images: int, size_px: int, seed: int = SEED) -> Path:
     """Write a dataset of `packshot train`: pictures, the masks of their products, and captions."""
     out.mkdir(parents=True, exist_ok=True)
     batch = render(images, size_px, seed, clutter=0.0)
-    pictures = looked(batch.image.numpy())
+    cover = batch.mask.numpy()[..., None]
+    pictures = (looked(batch.image.numpy()) * (1 - cover) + batch.image.numpy() * cover).round().astype(np.uint8)
     masks = (batch.mask.numpy() * 255).round().astype(np.uint8)
     for index, (picture, mask, caption) in enumerate(zip(pictures, masks, batch.captions, strict=True)):
         (out / f"{index:03d}.png").write_bytes(encode_png(picture))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from packshot.cli.console import FAILED, AsJson, named_extra, put_json, report_errors, stderr
+from packshot.cli.train_approved import approved
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ LONG_STEPS = 15_000
 """The published fine-tuning fell apart at 15,000 to 20,000 steps."""
 SHARED = ("pack", "repeats", "epochs", "batch", "check_every", "min_snr", "checkpointing", "eight_bit", "licence")
 """The options that have the name of their field."""
+
+
+app.command("approved")(approved)
 
 
 class Precision(StrEnum):
@@ -232,6 +236,37 @@ def controlnet(
 ) -> None:
     """Train the pack's ControlNet of edges further, into a pack of its own."""
     _start("controlnet", locals(), {})
+
+
+@app.command()
+@report_errors
+def captions(
+    pictures: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures.")],
+    pack: Annotated[str, typer.Option("--pack", help="The pack whose captioner writes.")] = "mini",
+    tag: Tag = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Write captions that are there again.")] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Write a caption beside each picture that has none. Read them, and correct what is wrong."""
+    from packshot.models.device import pick_device
+    from packshot.models.packs.pack import find_pack
+    from packshot.settings import Settings
+    from packshot.training.captions import load_captioner, write_captions
+
+    online = Settings().model_copy(update={"offline": False})  # this command may fetch the captioner
+    console = stderr()
+
+    def report(line: str) -> None:
+        console.print(f"packshot: {line}", markup=False, soft_wrap=True)
+
+    captioner = load_captioner(find_pack(pack, online), pick_device(device), report)
+    written = write_captions(pictures, captioner, tag=tag, replace=replace)
+    for path in written:
+        report(f"{path.name}: {path.read_text('utf-8').strip()}")
+    report(f"{len(written)} captions written in {pictures}")
+    if as_json:
+        put_json({"written": [str(path) for path in written]})
 
 
 def _start(kind: Kind, given: dict[str, Any], more: dict[str, Any]) -> None:

@@ -8,21 +8,36 @@ A picture with a mask trains the scene around its product; one without trains th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
-from packshot.errors import BadInput, PackshotError
+from packshot.errors import BadInput, PackshotError, UnsupportedMedia
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.decoding.photo_decoder import PhotoDecoder
 from packshot.training.spec import Kind
 from packshot.types import U8
 
-__all__ = ["Item", "Picture", "fingerprint", "picture_files", "read_items", "read_pictures", "square", "with_tag"]
+__all__ = [
+    "Item",
+    "Picture",
+    "fingerprint",
+    "mask_of",
+    "named_faults",
+    "picture_files",
+    "read_items",
+    "read_pictures",
+    "read_product",
+    "square",
+    "with_tag",
+]
+
+Read = TypeVar("Read")
 
 SUFFIXES = (".avif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MASK_SUFFIX = ".mask.png"
@@ -91,13 +106,18 @@ def read_items(folder: Path, kind: Kind, default_caption: str = "") -> list[Item
         caption = _caption(text) if text.is_file() else default_caption
         if not caption:
             silent.append(path)
-        mask = path.with_name(path.stem + MASK_SUFFIX)
-        items.append(Item(path, caption, mask if mask.is_file() else None))
+        items.append(Item(path, caption, mask_of(path)))
     if silent:
         rule = f"each picture needs a caption in a .txt file of its name; {len(silent)} of {len(found)} have none"
         remedy = f"write them, or run packshot train captions {folder}"
         raise BadInput("dataset_refused", f"{rule} ({_named(silent)}); {remedy}")
     return items
+
+
+def mask_of(path: Path) -> Path | None:
+    """The file with the mask of a picture's product, if there is one."""
+    mask = path.with_name(path.stem + MASK_SUFFIX)
+    return mask if mask.is_file() else None
 
 
 def _caption(path: Path) -> str:
@@ -127,31 +147,44 @@ def read_pictures(items: Sequence[Item], size_px: int) -> list[Picture]:
     which lists the files.
     """
 
-    def read(item: Item) -> Picture | str:
+    masks = {item.path: item.mask for item in items}
+
+    def read(path: Path) -> Picture:
+        photo, mask = read_product(path, masks[path], decoder)
+        return Picture(square(photo, size_px), None if mask is None else square(mask, size_px))
+
+    with PhotoDecoder(workers=DECODERS) as decoder:
+        return named_faults([item.path for item in items], read, DECODERS)
+
+
+def named_faults(paths: Sequence[Path], read: Callable[[Path], Read], threads: int = 1) -> list[Read]:
+    """What `read` gives for each file. Raises BadInput (dataset_refused) at the end, which lists the files that it
+    refused."""
+
+    def tried(path: Path) -> Read | PackshotError:
         try:
-            photo = read_photo(decoder.normalise(item.path.read_bytes()).png).pixels
-            mask = None
-            if item.mask is not None:
-                mask = square(_mask_of(item.mask, decoder, photo), size_px)
-            return Picture(square(photo, size_px), mask)
-        except PackshotError as error:
-            return f"{item.path.name} ({error.detail.partition(';')[0]})"
+            return read(path)
+        except (BadInput, UnsupportedMedia) as error:
+            return error
 
-    with PhotoDecoder(workers=DECODERS) as decoder, ThreadPoolExecutor(DECODERS) as pool:
-        found = list(pool.map(read, items))
-    faulty = [one for one in found if isinstance(one, str)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(tried, paths))
+    faulty = {path: one for path, one in zip(paths, found, strict=True) if isinstance(one, PackshotError)}
     if faulty:
+        shown = [f"{path.name} ({one.detail.partition(';')[0]})" for path, one in [*faulty.items()][:NAMED]]
         more = f" and {len(faulty) - NAMED} more" if len(faulty) > NAMED else ""
-        rule = f"every file must be a whole picture; {len(faulty)} of {len(items)} are not"
-        listed = "; ".join(faulty[:NAMED])
-        raise BadInput("dataset_refused", f"{rule}: {listed}{more}; replace or remove them")
-    return [one for one in found if isinstance(one, Picture)]
+        rule = f"every file must be a whole picture; {len(faulty)} of {len(paths)} are not"
+        raise BadInput("dataset_refused", f"{rule}: {'; '.join(shown)}{more}; replace or remove them")
+    return [one for one in found if not isinstance(one, PackshotError)]
 
 
-def _mask_of(path: Path, decoder: PhotoDecoder, photo: U8) -> U8:
+def read_product(path: Path, mask: Path | None, decoder: PhotoDecoder) -> tuple[U8, U8 | None]:
+    """A picture (uint8 HxWx3 RGB) and its product's mask (uint8 HxW). Raises BadInput or UnsupportedMedia."""
+    photo = read_photo(decoder.normalise(path.read_bytes()).png).pixels
+    if mask is None:
+        return photo, None
     height, width = photo.shape[:2]
-    mask: U8 = read_mask(decoder.read_mask(path.read_bytes(), width, height).png).pixels
-    return mask
+    return photo, read_mask(decoder.read_mask(mask.read_bytes(), width, height).png).pixels
 
 
 def square(pixels: U8, size_px: int) -> U8:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from packshot.models.packs.files import sha256_of
 from packshot.models.packs.pack import MANIFEST, Pack
+from packshot.models.packs.roles import RoleName
 from packshot.training.lora import write_tensors
 from packshot.training.progress import named_disk_errors
 
@@ -25,7 +26,7 @@ ABOUT = "training.json"
 def write_pack(
     base: Pack,
     folder: Path,
-    changed: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Tensor]]],
+    changed: Mapping[RoleName, tuple[Mapping[str, Any], Mapping[str, Tensor]]],
     metadata: Mapping[str, str],
     **classes: str,
 ) -> list[Path]:
@@ -38,15 +39,16 @@ def write_pack(
     content = base.manifest.model_dump(mode="json", exclude_defaults=True)
     content |= {"name": folder.name, "title": f"{folder.name}, trained from {base.name}"}
     with named_disk_errors(folder):
-        for role in base.manifest.roles:
-            if role not in changed:
-                _keep(base, role, folder)
+        for kept in base.manifest.roles:
+            if kept not in changed:
+                _keep(base, kept, folder)
     written = []
     for role, (config, state) in changed.items():
         tensors = {name: tensor.detach().cpu() for name, tensor in state.items()}
         path = write_tensors(folder / role / f"{role}.safetensors", tensors, metadata)
         file = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
-        entry = {"class_name": classes.get(role, base.role(role).class_name), "licence": base.role(role).licence}  # type: ignore[arg-type]
+        spec = base.role(role)
+        entry: dict[str, Any] = {"class_name": classes.get(role, spec.class_name), "licence": spec.licence}
         entry |= {"config": dict(config), "files": {f"{role}/{role}.safetensors": file}}
         if channels := content["roles"][role].get("control_channels"):
             entry["control_channels"] = channels
@@ -59,7 +61,7 @@ def write_pack(
     return [folder / MANIFEST, *written]
 
 
-def _keep(base: Pack, role: Any, folder: Path) -> None:
+def _keep(base: Pack, role: RoleName, folder: Path) -> None:
     """Link the role's files that are on this machine, or copy them where the folders lie on two disks."""
     for file in base.role(role).files:
         present = base.locate(role, file)

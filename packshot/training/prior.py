@@ -15,7 +15,7 @@ from packshot.training.spec import TrainingSpec
 
 __all__ = ["prior_pictures"]
 
-KEPT = 8
+KEPT = 4
 """The number of pictures by whose error the checks see what the pack forgets."""
 AT_ONCE = 4
 WAIT_S, PATIENCE_S = 0.5, 1800.0

@@ -133,6 +133,10 @@ class Run:
         """End the training after this step. It counts on rank 0, whose `update` brings it to all workers."""
         self._stopped = True
 
+    def save_soon(self) -> None:
+        """Save a checkpoint after this step. It counts on rank 0."""
+        self._saved = -math.inf
+
     def rate(self) -> float:
         """The present learning rate: a warm-up, then a cosine over the plan, down to 3 % of `lr`."""
         warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)

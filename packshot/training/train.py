@@ -119,6 +119,7 @@ def _run(
             reason = checks.check(epoch, run.step)
             if not spec.whole_network:
                 trained.save(out / "epochs" / f"{epoch:02d}", _stamped(metadata, run.step))
+                run.save_soon()
             if reason and not last:
                 why.append(reason)
         if why:

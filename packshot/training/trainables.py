@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from packshot.models.packs.roles import RoleName
 from packshot.training.control import control_images, load_control
 from packshot.training.dataset import Picture
 from packshot.training.derived_pack import write_pack
@@ -79,13 +80,14 @@ def _inversion(networks: Networks, spec: TrainingSpec) -> Trained:
 
 
 def _whole(networks: Networks, spec: TrainingSpec) -> Trained:
-    parts: dict[str, Any] = {"unet": networks.unet}
+    parts: dict[RoleName, Any] = {"unet": networks.unet}
+    roles: tuple[RoleName, ...] = ("text_encoder", "text_encoder_2")
     if spec.text_encoder:
-        parts |= dict(zip(("text_encoder", "text_encoder_2"), networks.text_encoders, strict=False))
+        parts |= dict(zip(roles, networks.text_encoders, strict=False))
     weights = [weight for part in parts.values() for weight in _unfrozen(part)]
 
     def save(folder: Path, metadata: Mapping[str, str]) -> list[Path]:
-        changed = {role: (networks.pack.role(role).config, part.state_dict()) for role, part in parts.items()}  # type: ignore[arg-type]
+        changed = {role: (networks.pack.role(role).config, part.state_dict()) for role, part in parts.items()}
         return write_pack(networks.pack, folder / "pack" / spec.name, changed, metadata)
 
     return Trained(weights, spec.text_encoder, save)
@@ -113,7 +115,7 @@ def _controlnet(networks: Networks, spec: TrainingSpec, pictures: Sequence[Pictu
         return [one.to(networks.dtype) for one in down], mid.to(networks.dtype)
 
     def save(folder: Path, metadata: Mapping[str, str]) -> list[Path]:
-        changed = {"controlnet": (config, control.state_dict())}
+        changed: dict[RoleName, tuple[Any, Any]] = {"controlnet": (config, control.state_dict())}
         return write_pack(networks.pack, folder / "pack" / spec.name, changed, metadata, controlnet="ControlNetModel")
 
     return Trained(weights, False, save, residuals)

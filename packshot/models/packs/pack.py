@@ -25,7 +25,14 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import FURTHER_RENDER_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
+from packshot.models.packs.roles import (
+    FURTHER_RENDER_ROLES,
+    REFERENCE_ROLES,
+    RENDER_ROLES,
+    TRAINING_ROLES,
+    ReferenceForm,
+    RoleName,
+)
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -95,8 +102,8 @@ class Pack:
 
     @property
     def roles(self) -> tuple[RoleName, ...]:
-        """The roles whose files are used: all but those of conditions and references that are not served."""
-        unused = set(self.manifest.unused_roles(self.controls))
+        """The roles whose files a server uses: all but those of trainings, and of what is not served."""
+        unused = {*self.manifest.unused_roles(self.controls), *TRAINING_ROLES}
         unused |= set() if self.references == "embedding" else set(REFERENCE_ROLES)
         return tuple(role for role in self.manifest.roles if role not in unused)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 TRANSFORMERS = (
+    "BlipForConditionalGeneration",
     "CLIPVisionModelWithProjection",
     "DepthAnythingForDepthEstimation",
     "GroundingDinoForObjectDetection",
