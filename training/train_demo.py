@@ -1,6 +1,6 @@
 """`make train-demo`: a LoRA of one look from 24 drawn pictures, the pictures before and after it, and its figures.
 
-python -m training.train_demo --out out/train-demo          # 240 steps
+python -m training.train_demo --out out/train-demo          # 192 steps
 python -m training.train_demo --published                   # the published schedule: 65 pictures, 1,950 steps
 
 The last line of stdout is one JSON object. Style distance is that of the judge's features to the brand's pictures, and
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--published", action="store_true", help="65 pictures x 6 repeats / batch 2 x 10 epochs")
     parser.add_argument("--pictures", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--lr", type=float)
     args = parser.parse_args(argv)
     if args.published:
@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         repeats=args.repeats,
         epochs=args.epochs,
         held_out=PROMPTS[:SHOWN],
+        check_every=2,
         licence="Apache-2.0",
     )
     started_at, spent_s = time.perf_counter(), time.process_time()

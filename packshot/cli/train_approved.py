@@ -29,7 +29,7 @@ def approved(
     """Download the pictures that people approved, each with its prompt as the caption, and resume if it was cut off."""
     if catalogue and project:
         raise BadInput("bad_usage", "--catalogue and --project choose the pictures both; leave one out")
-    written = []
+    written: list[Path] = []
     with client_of(host, in_process=False) as client:
         folder.mkdir(parents=True, exist_ok=True)
         for shot, image in _approved(client, catalogue, project):

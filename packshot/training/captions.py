@@ -128,7 +128,7 @@ def write_captions(folder: Path, captioner: Captioner, *, tag: str = "", replace
     Raises BadInput (dataset_refused) with the files that are no whole pictures, after the others were captioned, and
     StorageFull (storage_full).
     """
-    written = []
+    written: list[Path] = []
 
     def caption(path: Path) -> None:
         text = path.with_suffix(".txt")

@@ -31,7 +31,9 @@ LEARNED_LIMIT, LEARNED_TURNS = 1.1, 2
 """A training has diverged when its error on its own pictures is so many times the untrained pack's, so many checks in
 a row."""
 KEPT_LIMIT = 2.0
-"""It has forgotten the pack when its error on the pack's own pictures is so many times the untrained pack's."""
+"""A network has forgotten the pack when its error on the pack's own pictures is so many times the untrained pack's.
+
+Of an adapter it only says how far the look is from the pack's: without the adapter, the pack is as it was."""
 MOST_ROWS = 6
 CHECKS = "checks.jsonl"
 SAMPLE_SEED = 7
@@ -85,7 +87,7 @@ class Checks:
         if self._writer is not None:
             for name in set(row) - {"epoch", "step"}:
                 self._writer.add_scalar(f"check/{name}", row[name], step)
-        return _diverged(rows)
+        return _diverged(rows, forgets=objective.spec.whole_network)
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Show metrics of a step in TensorBoard, where that is installed."""
@@ -111,14 +113,16 @@ class Checks:
         (self._folder / "sheet.png").write_bytes(encode_png(np.concatenate(rows)))
 
     def _draw_curves(self, rows: Sequence[dict[str, float]]) -> None:
-        """Draw loss and errors. Without matplotlib there are only the JSON lines."""
+        """Draw loss and errors, once there are two points. Without matplotlib there are only the JSON lines."""
+        metrics = self._folder / METRICS
+        losses = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+        if len(losses) < 2:
+            return
         try:
             from matplotlib.backends.backend_agg import FigureCanvasAgg
             from matplotlib.figure import Figure
         except ModuleNotFoundError:
             return
-        metrics = self._folder / METRICS
-        losses = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
         figure = Figure(figsize=(10, 4), layout="constrained")
         FigureCanvasAgg(figure)
         left, right = figure.subplots(1, 2)
@@ -138,7 +142,8 @@ class Checks:
         figure.savefig(self._folder / "loss.png", dpi=110)
 
 
-def _diverged(rows: Sequence[dict[str, float]]) -> str | None:
+def _diverged(rows: Sequence[dict[str, float]], *, forgets: bool) -> str | None:
+    """Why a training should end; None = it goes on. `forgets`: it changes a network itself, and no adapter beside it."""
     last = rows[-1]
     if not all(math.isfinite(value) for value in last.values()):
         return "the error is no finite number any more; use a lower --lr"
@@ -146,9 +151,9 @@ def _diverged(rows: Sequence[dict[str, float]]) -> str | None:
     if len(latest) == LEARNED_TURNS and min(latest) > LEARNED_LIMIT:
         rule = f"the error on the training's own pictures rose to {latest[-1]:.2f} times the untrained pack's"
         return f"{rule}; use a lower --lr"
-    if last.get("kept", 0) > KEPT_LIMIT:
+    if forgets and last.get("kept", 0) > KEPT_LIMIT:
         rule = f"the pack forgets: its error on its own pictures rose to {last['kept']:.2f} times what it was"
-        return f"{rule}; use an earlier epoch's file, a lower --lr, or --prior"
+        return f"{rule}; use fewer epochs, a lower --lr, or for dreambooth more --prior"
     return None
 
 

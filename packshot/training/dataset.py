@@ -103,7 +103,7 @@ def read_items(folder: Path, kind: Kind, default_caption: str = "") -> list[Item
     items, silent = list[Item](), list[Path]()
     for path in found:
         text = path.with_suffix(".txt")
-        caption = _caption(text) if text.is_file() else default_caption
+        caption = (_caption(text) if text.is_file() else "") or default_caption
         if not caption:
             silent.append(path)
         items.append(Item(path, caption, mask_of(path)))

@@ -15,9 +15,17 @@ from packshot.models.engines.word_tokenizer import Tokenizer
 from packshot.models.packs.pack import Pack
 from packshot.types import U8
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "Residuals", "require_trainable"]
 
 Residuals = tuple[Sequence[Tensor], Tensor]
+
+
+def require_trainable(pack: Pack) -> None:
+    """Raise BadInput (engine_cannot) for a pack without a UNet, and PackRefused when its parts do not fit together."""
+    if pack.manifest.recipe != "unet_controlnet":
+        rule = "a training needs a pack with a UNet (mini, sd15, sd2, sdxl or one of their kind)"
+        raise BadInput("engine_cannot", f"{rule}; {pack.name!r} has the recipe {pack.manifest.recipe}")
+    pack.check()
 
 
 class Networks:
@@ -29,10 +37,7 @@ class Networks:
     """
 
     def __init__(self, pack: Pack, device: torch.device, dtype: torch.dtype) -> None:
-        if pack.manifest.recipe != "unet_controlnet":
-            rule = "a training needs a pack with a UNet (mini, sd15, sd2, sdxl or one of their kind)"
-            raise BadInput("engine_cannot", f"{rule}; {pack.name!r} has the recipe {pack.manifest.recipe}")
-        pack.check()
+        require_trainable(pack)
         self.pack, self.device, self.dtype = pack, device, dtype
         self.tokenizers: list[Tokenizer] = [pack.tokenizer()]
         self.text_encoders: list[Any] = [pack.load("text_encoder", device, dtype)]

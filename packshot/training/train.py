@@ -27,7 +27,7 @@ from packshot.training.checks import CHECKS, Checks
 from packshot.training.dataset import Item, fingerprint, read_items, read_pictures, with_tag
 from packshot.training.fit import Loss, fit
 from packshot.training.latents import Latents
-from packshot.training.networks import Networks
+from packshot.training.networks import Networks, require_trainable
 from packshot.training.objective import Objective
 from packshot.training.prior import prior_pictures
 from packshot.training.progress import Plan, Run, TrainingOptions, named_disk_errors
@@ -63,6 +63,8 @@ def train(out: Path, plan: TrainingOptions, spec: TrainingSpec) -> dict[str, Any
     """
     items = captioned_items(spec)
     pack = find_pack(spec.pack, Settings())
+    require_trainable(pack)
+    check_tag(spec.tag, pack.tokenizer())
     schedule, options = plan_of(spec, pack, items, plan)
     run = Run(out, options)
     if run.ranks > spec.batch or spec.batch % run.ranks:
@@ -73,7 +75,6 @@ def train(out: Path, plan: TrainingOptions, spec: TrainingSpec) -> dict[str, Any
     pictures = read_pictures(items, size_px)
     precision = pick_dtype(device, spec.precision)
     networks = Networks(pack, device, torch.float32 if device.type == "cpu" or spec.whole_network else precision)
-    check_tag(spec.tag, networks.tokenizers[0])
     torch.manual_seed(options.seed)
     prior, kept = prior_pictures(networks, spec, out, size_px, leads=run.rank == 0)
     trained = trained_parts(networks, spec, pictures)
@@ -198,7 +199,7 @@ def _checkpoint_gradients(networks: Networks) -> None:
     networks.unet.enable_gradient_checkpointing()
     networks.unet.train()  # diffusers checkpoints in training mode alone; these UNets drop nothing out
     for encoder in networks.text_encoders:
-        encoder.gradient_checkpointing_enable()
+        encoder.activation_checkpointing_enable()
 
 
 def _lineage(spec: TrainingSpec, pack: Pack, items: Sequence[Item], schedule: Schedule, plan: Plan) -> dict[str, str]:

@@ -114,8 +114,9 @@ def test_a_tag_that_the_pack_knows_is_refused() -> None:
     ],
 )
 def test_values_out_of_range(fields: dict[str, Any], match: str) -> None:
+    given: dict[str, Any] = {"kind": "lora", "name": "acme", "pack": "mini", "pictures": Path()}
     with refused(match):
-        TrainingSpec(**({"kind": "lora", "name": "acme", "pack": "mini", "pictures": Path()} | fields))
+        TrainingSpec(**(given | fields))
 
 
 def call(*args: str) -> Result:

@@ -28,6 +28,7 @@ def test_the_page_has_a_recipe_of_each_kind() -> None:
     assert {command.split()[2] for command in recipes()} == set(KINDS)
 
 
+@pytest.mark.soak  # a second each; test_train_kinds has the kinds
 @pytest.mark.usefixtures("with_tiny_packs")
 @pytest.mark.parametrize("command", recipes())
 def test_a_recipe_runs(command: str, dataset: Callable[[int], Path], tmp_path: Path) -> None:
