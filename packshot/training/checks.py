@@ -143,7 +143,7 @@ class Checks:
 
 
 def _diverged(rows: Sequence[dict[str, float]], *, forgets: bool) -> str | None:
-    """Why a training should end; None = it goes on. `forgets`: it changes a network itself, and no adapter beside it."""
+    """Why a training should end; None = it goes on. `forgets`: it changes the networks themselves."""
     last = rows[-1]
     if not all(math.isfinite(value) for value in last.values()):
         return "the error is no finite number any more; use a lower --lr"

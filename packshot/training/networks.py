@@ -31,7 +31,7 @@ def require_trainable(pack: Pack) -> None:
 class Networks:
     """The networks of a pack whose recipe is unet_controlnet, frozen, on `device`.
 
-    `dtype` is the number format of the weights that are not trained. `kept` (T,) are the scheduler's alphas_cumprod:
+    `dtype` is the number format of the UNet's and text encoders' weights that are not trained. `kept` (T,) are the scheduler's alphas_cumprod:
     the signal's share of the variance at each timestep. Raises BadInput (engine_cannot) for another recipe, and
     PackRefused when parts are missing, were altered, or do not fit together.
     """
@@ -44,7 +44,7 @@ class Networks:
         if "text_encoder_2" in pack.manifest.roles:
             self.tokenizers.append(pack.load("tokenizer_2"))
             self.text_encoders.append(pack.load("text_encoder_2", device, dtype))
-        self.vae: Any = pack.load("vae", device, dtype)
+        self.vae: Any = pack.load("vae", device)  # in fp32: SDXL's overflows in fp16, and it runs once a picture
         self.unet: Any = pack.load("unet", device, dtype)
         self.scheduler: Any = pack.load("scheduler")
         self.kept: Tensor = self.scheduler.alphas_cumprod.to(device)
@@ -65,7 +65,7 @@ class Networks:
         """
         means, deviations = [], []
         for picture in pictures:  # one by one: a VAE's activations are the largest of a training
-            coded = self.vae.encode(picture[None].to(self.device, self.dtype))
+            coded = self.vae.encode(picture[None].to(self.device, torch.float32))
             known = hasattr(coded, "latent_dist")
             mean = coded.latent_dist.mean if known else coded.latents
             means.append(mean.float())
@@ -78,7 +78,7 @@ class Networks:
         """The pictures, uint8 HxWx3, of latents (n, c, h, w)."""
         from packshot.models.engines.tensors import to_pixels
 
-        unscaled = latents.to(self.dtype) / float(self.vae.config.scaling_factor)
+        unscaled = latents.float() / float(self.vae.config.scaling_factor)
         return [to_pixels(self.vae.decode(one[None], return_dict=False)[0].float()) for one in unscaled]
 
     def texts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
