@@ -31,9 +31,9 @@ def require_trainable(pack: Pack) -> None:
 class Networks:
     """The networks of a pack whose recipe is unet_controlnet, frozen, on `device`.
 
-    `dtype` is the number format of the UNet's and text encoders' weights that are not trained. `kept` (T,) are the scheduler's alphas_cumprod:
-    the signal's share of the variance at each timestep. Raises BadInput (engine_cannot) for another recipe, and
-    PackRefused when parts are missing, were altered, or do not fit together.
+    `dtype` is the number format of the UNet's and the text encoders' weights that are not trained. `kept` (T,) are the
+    scheduler's alphas_cumprod: the signal's share of the variance at each timestep. Raises BadInput (engine_cannot) for
+    another recipe, and PackRefused when parts are missing, were altered, or do not fit together.
     """
 
     def __init__(self, pack: Pack, device: torch.device, dtype: torch.dtype) -> None:
