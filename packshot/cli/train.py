@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -73,169 +74,102 @@ EightBit = Annotated[bool, typer.Option("--8-bit", help="Optimiser states in 8 b
 Licence = Annotated[str, typer.Option(help="The licence of the result, as SPDX.")]
 
 
-@app.command()
-@report_errors
-def lora(
+def _shared(
     pictures: Pictures,
     out: Out,
     pack: PackName = "mini",
     name: Name = "",
     tag: Tag = "",
-    repeats: Repeats = 6,
+    repeats: Repeats = 1,
     epochs: Epochs = 10,
-    batch: Batch = 2,
+    batch: Batch = 4,
     lr: Rate = None,
+    sample: HeldOut = None,
+    check_every: CheckEvery = 1,
+    size: Size = 0,
+    min_snr: MinSnr = 0.0,
+    seed: Seed = 0,
+    workers: Workers = 1,
+    in_process: InProcess = False,
+    device: Device = "auto",
+    precision: Kernels = Precision.auto,
+    checkpointing: Checkpointing = False,
+    eight_bit: EightBit = False,
+    licence: Licence = "LicenseRef-unknown",
+    as_json: AsJson = False,
+) -> None:
+    """The options that all kinds have."""
+
+
+def _kind(kind: Kind, **defaults: int) -> Callable[[Callable[..., dict[str, Any]]], Callable[..., dict[str, Any]]]:
+    """Make a command of a kind: the shared options, with its `defaults`, and the options of the decorated function.
+
+    That function returns the fields of the training that only its kind has.
+    """
+
+    def register(own: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        first, further = (list(inspect.signature(one, eval_str=True).parameters.values()) for one in (_shared, own))
+        shared = [one.replace(default=defaults.get(one.name, one.default)) for one in first]
+        options = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*shared, *further)]
+
+        @report_errors
+        def run(**given: Any) -> None:
+            _start(kind, given, own(**{one.name: given[one.name] for one in further}))
+
+        command: Any = run
+        command.__signature__ = inspect.Signature(options)
+        command.__annotations__ = {one.name: one.annotation for one in options}
+        app.command(kind, help=own.__doc__)(command)
+        return own
+
+    return register
+
+
+@_kind("lora", repeats=6, batch=2)
+def lora(
     rank: Rank = 8,
     convolutions: Annotated[
         bool, typer.Option(help="Put it into the residual blocks' convolutions too, which carry much of a look.")
     ] = True,
     text_encoder: TextEncoder = False,
-    sample: HeldOut = None,
-    check_every: CheckEvery = 1,
-    size: Size = 0,
-    min_snr: MinSnr = 0.0,
-    seed: Seed = 0,
-    workers: Workers = 1,
-    in_process: InProcess = False,
-    device: Device = "auto",
-    precision: Kernels = Precision.auto,
-    checkpointing: Checkpointing = False,
-    eight_bit: EightBit = False,
-    licence: Licence = "LicenseRef-unknown",
-    as_json: AsJson = False,
-) -> None:
+) -> dict[str, Any]:
     """Train a LoRA: a look, from some dozen captioned pictures. Run the same command again to resume."""
-    more = {"rank": rank, "convolutions": convolutions, "text_encoder": text_encoder}
-    _start("lora", locals(), more)
+    return {"rank": rank, "convolutions": convolutions, "text_encoder": text_encoder}
 
 
-@app.command()
-@report_errors
+@_kind("dreambooth", repeats=100, epochs=4, batch=1)
 def dreambooth(
-    pictures: Pictures,
-    out: Out,
-    tag: Tag,
-    class_words: Annotated[str, typer.Option(help="What kind of thing the product is, such as 'mug'.")],
-    pack: PackName = "mini",
-    name: Name = "",
+    class_words: Annotated[str, typer.Option(help="What kind of thing the product is, such as 'mug'.")] = "",
     prior: Annotated[int, typer.Option(help="Pictures of that kind, which the untrained pack paints and keeps.")] = 100,
     prior_weight: Annotated[float, typer.Option(help="Weight of these pictures in the loss.")] = 1.0,
     full: Annotated[bool, typer.Option("--full", help="Train the UNet whole, into a pack; else a LoRA.")] = False,
-    repeats: Repeats = 100,
-    epochs: Epochs = 4,
-    batch: Batch = 1,
-    lr: Rate = None,
     rank: Rank = 16,
     text_encoder: TextEncoder = False,
-    sample: HeldOut = None,
-    check_every: CheckEvery = 1,
-    size: Size = 0,
-    min_snr: MinSnr = 0.0,
-    seed: Seed = 0,
-    workers: Workers = 1,
-    in_process: InProcess = False,
-    device: Device = "auto",
-    precision: Kernels = Precision.auto,
-    checkpointing: Checkpointing = False,
-    eight_bit: EightBit = False,
-    licence: Licence = "LicenseRef-unknown",
-    as_json: AsJson = False,
-) -> None:
+) -> dict[str, Any]:
     """Train one product from a few of its pictures, and keep what the pack knows of its kind."""
-    more = {"class_words": class_words, "prior": prior, "prior_weight": prior_weight, "full": full, "rank": rank}
-    _start("dreambooth", locals(), more | {"text_encoder": text_encoder})
+    fields = {"class_words": class_words, "prior": prior, "prior_weight": prior_weight, "full": full}
+    return fields | {"rank": rank, "text_encoder": text_encoder}
 
 
-@app.command()
-@report_errors
+@_kind("inversion", repeats=100, epochs=5, batch=2)
 def inversion(
-    pictures: Pictures,
-    out: Out,
-    tag: Tag,
-    pack: PackName = "mini",
-    name: Name = "",
     init_words: Annotated[str, typer.Option(help="Words whose meaning the new word starts from.")] = "",
     vectors: Annotated[int, typer.Option(help="Tokens of the new word.")] = 1,
-    repeats: Repeats = 100,
-    epochs: Epochs = 5,
-    batch: Batch = 2,
-    lr: Rate = None,
-    sample: HeldOut = None,
-    check_every: CheckEvery = 1,
-    size: Size = 0,
-    min_snr: MinSnr = 0.0,
-    seed: Seed = 0,
-    workers: Workers = 1,
-    in_process: InProcess = False,
-    device: Device = "auto",
-    precision: Kernels = Precision.auto,
-    checkpointing: Checkpointing = False,
-    eight_bit: EightBit = False,
-    licence: Licence = "LicenseRef-unknown",
-    as_json: AsJson = False,
-) -> None:
+) -> dict[str, Any]:
     """Train a new word (textual inversion). The networks stay as they are."""
-    _start("inversion", locals(), {"init_words": init_words, "vectors": vectors})
+    return {"init_words": init_words, "vectors": vectors}
 
 
-@app.command()
-@report_errors
-def finetune(
-    pictures: Pictures,
-    out: Out,
-    pack: PackName = "mini",
-    name: Name = "",
-    tag: Tag = "",
-    repeats: Repeats = 1,
-    epochs: Epochs = 10,
-    batch: Batch = 4,
-    lr: Rate = None,
-    text_encoder: TextEncoder = False,
-    sample: HeldOut = None,
-    check_every: CheckEvery = 1,
-    size: Size = 0,
-    min_snr: MinSnr = 0.0,
-    seed: Seed = 0,
-    workers: Workers = 1,
-    in_process: InProcess = False,
-    device: Device = "auto",
-    precision: Kernels = Precision.auto,
-    checkpointing: Checkpointing = False,
-    eight_bit: EightBit = False,
-    licence: Licence = "LicenseRef-unknown",
-    as_json: AsJson = False,
-) -> None:
+@_kind("finetune")
+def finetune(text_encoder: TextEncoder = False) -> dict[str, Any]:
     """Train the whole UNet, into a pack of its own. Give --sample, so that what it forgets is seen."""
-    _start("finetune", locals(), {"text_encoder": text_encoder})
+    return {"text_encoder": text_encoder}
 
 
-@app.command()
-@report_errors
-def controlnet(
-    pictures: Pictures,
-    out: Out,
-    pack: PackName = "mini",
-    name: Name = "",
-    repeats: Repeats = 1,
-    epochs: Epochs = 10,
-    batch: Batch = 4,
-    lr: Rate = None,
-    sample: HeldOut = None,
-    check_every: CheckEvery = 1,
-    size: Size = 0,
-    min_snr: MinSnr = 0.0,
-    seed: Seed = 0,
-    workers: Workers = 1,
-    in_process: InProcess = False,
-    device: Device = "auto",
-    precision: Kernels = Precision.auto,
-    checkpointing: Checkpointing = False,
-    eight_bit: EightBit = False,
-    licence: Licence = "LicenseRef-unknown",
-    as_json: AsJson = False,
-) -> None:
+@_kind("controlnet")
+def controlnet() -> dict[str, Any]:
     """Train the pack's ControlNet of edges further, into a pack of its own."""
-    _start("controlnet", locals(), {})
+    return {}
 
 
 @app.command()
@@ -279,7 +213,7 @@ def _start(kind: Kind, given: dict[str, Any], more: dict[str, Any]) -> None:
     if len(held_out) > MOST_SAMPLES:
         raise BadInput("bad_usage", f"--sample may be given at most {MOST_SAMPLES} times, got {len(held_out)}")
     out: Path = given["out"]
-    fields = {name: given[name] for name in SHARED} | {"size_px": given["size"], "tag": given.get("tag", "")}
+    fields = {name: given[name] for name in SHARED} | {"size_px": given["size"], "tag": given["tag"]}
     fields |= {"name": given["name"] or out.resolve().name.lower(), "held_out": held_out}
     fields |= {"pictures": given["pictures"].resolve(), "precision": given["precision"].value}
     spec = TrainingSpec(kind=kind, **fields, **more)
