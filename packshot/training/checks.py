@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from packshot.imaging.codec import encode_png, read_png
+from packshot.training.curves import plot
 from packshot.training.latents import Latents
 from packshot.training.objective import Objective
 from packshot.training.progress import METRICS, named_disk_errors
@@ -113,33 +114,14 @@ class Checks:
         (self._folder / "sheet.png").write_bytes(encode_png(np.concatenate(rows)))
 
     def _draw_curves(self, rows: Sequence[dict[str, float]]) -> None:
-        """Draw loss and errors, once there are two points. Without matplotlib there are only the JSON lines."""
+        """Draw the loss, and the errors as multiples of the untrained pack's."""
         metrics = self._folder / METRICS
         losses = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
-        if len(losses) < 2:
-            return
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ModuleNotFoundError:
-            return
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2)
-        left.plot([row["step"] for row in losses], [row["loss"] for row in losses], color="#1f5fa8")
-        left.set(title="Training loss", xlabel="step")
-        right.axhline(1, color="#999", linewidth=1)
-        for name, label, colour in (
-            ("learned", "on the training's pictures", "#1f5fa8"),
-            ("kept", "on the pack's own pictures", "#c2541b"),
-        ):
-            if name in rows[0]:
-                right.plot([row["step"] for row in rows], [row[name] for row in rows], "o-", label=label, color=colour)
-        right.set(title="Error, as a multiple of the untrained pack's", xlabel="step")
-        right.legend(frameon=False)
-        for axes in (left, right):
-            axes.spines[["top", "right"]].set_visible(False)
-        figure.savefig(self._folder / "loss.png", dpi=110)
+        names = {"learned": "on the training's pictures", "kept": "on the pack's own pictures"}
+        errors = {label: [(row["step"], row[name]) for row in rows] for name, label in names.items() if name in rows[0]}
+        loss = plot("Training loss", {"": [(row["step"], row["loss"]) for row in losses]})
+        both = (loss, plot("Error, as a multiple of the untrained pack's", errors))
+        (self._folder / "loss.png").write_bytes(encode_png(np.concatenate(both, axis=1)))
 
 
 def _diverged(rows: Sequence[dict[str, float]], *, forgets: bool) -> str | None:
