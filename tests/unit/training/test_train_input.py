@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -127,21 +128,33 @@ def call(*args: str) -> Result:
 
 @pytest.mark.usefixtures("with_tiny_packs")
 class TestTheCommand:
-    def test_it_trains_and_says_what_it_made(self, tmp_path: Path) -> None:
+    def test_ctrl_c_ends_it_after_its_step_and_the_same_command_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         folder, out = draw_dataset(tmp_path / "pictures", 4), tmp_path / "acme"
-        options = ("--repeats", "1", "--epochs", "1", "--batch", "4", "--rank", "2")
+        options = ("--repeats", "1", "--epochs", "2", "--batch", "4", "--rank", "2")
         command = ("train", "lora", str(folder), "--out", str(out), "--pack", "tiny-mini", "--in-process", "--json")
+        draw = Schedule.pictures_of
+
+        def interrupted(self: Schedule, step: int) -> list[int]:
+            if step == 0:
+                signal.raise_signal(signal.SIGINT)
+            return draw(self, step)
+
+        monkeypatch.setattr(Schedule, "pictures_of", interrupted)
+        result = call(*command, *options)
+        assert result.exit_code == 1, result.stderr
+        assert "stopping after this step" in result.stderr
+        assert "it was stopped; run the same command again" in result.stderr
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert (out / "acme.safetensors").is_file()  # a part of a training is of use
         result = call(*command, *options)
         assert result.exit_code == 0, result.stderr
         answer = json.loads(result.stdout.splitlines()[-1])
-        assert (answer["steps"], answer["ended"]) == (1, "whole")
-        assert "4 pictures x 1 repeats / batch 4 = 1 steps an epoch, x 1 epochs = 1 steps" in result.stderr
-        assert {path.name for path in out.iterdir()} >= {
-            "acme.safetensors",
-            "sheet.png",
-            "metrics.jsonl",
-            "checks.jsonl",
-        }
+        assert (answer["steps"], answer["ended"]) == (2, "whole")
+        assert "4 pictures x 1 repeats / batch 4 = 1 steps an epoch, x 2 epochs = 2 steps" in result.stderr
+        made = {path.name for path in out.iterdir()}
+        assert made >= {"acme.safetensors", "acme.kohya.safetensors", "loss.png", "metrics.jsonl", "checks.jsonl"}
 
     @pytest.mark.parametrize(
         ("options", "code"),
