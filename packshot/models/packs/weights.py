@@ -109,7 +109,8 @@ def _no_init() -> Any:
     """A context in which parameters take no memory, because weights will be assigned to them from files.
 
     Layers make their parameters with torch.empty or torch.randn, which give meta tensors here, and fill them with
-    torch.nn.init, which does nothing. What a class computes for itself, such as tables of positions in buffers, has its values.
+    torch.nn.init, which does nothing. What a class computes for itself, such as tables of positions in buffers, has its
+    values.
     """
     import torch
     from torch.overrides import TorchFunctionMode
