@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,17 @@ def spec(kind: Kind, pack: str, pictures: Path, **more: Any) -> TrainingSpec:
     """A training of four steps."""
     given: dict[str, Any] = {"repeats": 2, "epochs": 1, "batch": len(list(pictures.glob("*.txt"))) // 2, "rank": 2}
     return TrainingSpec(kind=kind, name="acme", pack=pack, pictures=pictures, **(given | more))
+
+
+@pytest.fixture(scope="module")
+def whole(dataset: Dataset, tiny_packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole training of four steps."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PACKSHOT_PACK_PATH", str(tiny_packs))
+        result = train(out, TrainingOptions(lr=0.02, log_every=1), spec("lora", "tiny-mini", dataset(4)))
+    assert result["steps"] == 4
+    return out
 
 
 @pytest.mark.usefixtures("with_tiny_packs")
@@ -121,10 +132,9 @@ class TestEachKind:
         assert (tmp_path / "sheet.png").exists()
 
     def test_a_stopped_training_resumes_as_if_it_had_never_stopped(
-        self, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, dataset: Dataset, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         wanted, options = spec("lora", "tiny-mini", dataset(4)), TrainingOptions(lr=0.02, log_every=1)
-        assert train(tmp_path / "whole", options, wanted)["steps"] == 4
         draw, cut = Schedule.pictures_of, tmp_path / "cut"
 
         def stop_in_the_second(self: Schedule, step: int) -> list[int]:
@@ -139,8 +149,8 @@ class TestEachKind:
         with (cut / "metrics.jsonl").open("a") as file:  # a worker that was killed leaves rows after its checkpoint
             file.write(json.dumps({"step": 3, "loss": 9.0}) + "\n" + '{"step": 4, "lo')
         assert train(cut, options, wanted)["steps"] == 4
-        assert [row["loss"] for row in losses(cut)] == [row["loss"] for row in losses(tmp_path / "whole")]
-        one, other = (load_file(tmp_path / run / "acme.safetensors") for run in ("whole", "cut"))
+        assert [row["loss"] for row in losses(cut)] == [row["loss"] for row in losses(whole)]
+        one, other = (load_file(run / "acme.safetensors") for run in (whole, cut))
         assert all(torch.equal(one[name], other[name]) for name in one)
         with pytest.raises(BadInput, match="rank 2, now 4"):
             train(cut, options, spec("lora", "tiny-mini", dataset(4), rank=4))
@@ -163,20 +173,18 @@ class TestEachKind:
         assert result["steps"] < result["of_steps"]
         assert "use a lower --lr" in result["ended"]
 
-    def test_a_full_disk_leaves_the_last_whole_file(self, dataset: Dataset, tmp_path: Path) -> None:
-        wanted = spec("lora", "tiny-mini", dataset(4))
-        train(tmp_path, TrainingOptions(), wanted)
-        before = (tmp_path / "acme.safetensors").read_bytes()
+    def test_a_full_disk_leaves_the_last_whole_file(self, dataset: Dataset, whole: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(whole, tmp_path / "full"))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))  # the kernel then answers as it does for a full disk
         try:
             with pytest.raises(StorageFull, match="run the same command again"):
-                train(tmp_path, TrainingOptions(), replace(wanted, epochs=2))
+                train(folder, TrainingOptions(), spec("lora", "tiny-mini", dataset(4), epochs=2))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert (tmp_path / "acme.safetensors").read_bytes() == before
-        assert not list(tmp_path.rglob("*.part"))
-        assert read_checkpoint(tmp_path)["counters"]["step"] == 4
+        assert (folder / "acme.safetensors").read_bytes() == (whole / "acme.safetensors").read_bytes()
+        assert not list(folder.rglob("*.part"))
+        assert read_checkpoint(folder)["counters"]["step"] == 4
 
 
 def losses(folder: Path) -> list[dict[str, float]]:
