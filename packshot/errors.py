@@ -136,6 +136,8 @@ class BadInput(PackshotError):
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
         "signing_refused": "The certificate or the key that signs delivered files cannot be used.",
+        "dataset_refused": "A training's dataset has too few or too many pictures, or faulty or silent ones.",
+        "tag_refused": "A training's activation tag is a word that the pack knows.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 

@@ -22,6 +22,7 @@ from packshot.cli import (
     shoot,
     tenants,
     touchup,
+    train,
     up,
     verify,
 )
@@ -66,6 +67,7 @@ app.add_typer(packs.app, name="packs")
 app.add_typer(adapters.app, name="adapters")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(train.app, name="train")
 app.add_typer(loadtest.app, name="loadtest")
 
 __all__ = ["app"]

@@ -30,6 +30,7 @@ from packshot.models.packs.roles import (
     FURTHER_RENDER_ROLES,
     REFERENCE_ROLES,
     RENDER_ROLES,
+    TRAINING_ROLES,
     ReferenceForm,
     RoleName,
 )
@@ -107,8 +108,8 @@ class Pack:
 
     @property
     def roles(self) -> tuple[RoleName, ...]:
-        """The roles whose files are used: all but those of conditions and references that are not served."""
-        unused = set(self.manifest.unused_roles(self.controls))
+        """The roles whose files a server uses: all but those of trainings, and of what is not served."""
+        unused = {*self.manifest.unused_roles(self.controls), *TRAINING_ROLES}
         unused |= set() if self.references == "embedding" else set(REFERENCE_ROLES)
         return tuple(role for role in self.manifest.roles if role not in unused)
 

@@ -28,11 +28,13 @@ RoleName = Literal[
     "image_encoder",
     "ip_adapter",
     "upscaler",
+    "captioner",
 ]
 ClassName = Literal[
     "AutoencoderKL",
     "AutoencoderKLFlux2",
     "AutoencoderTiny",
+    "BlipForConditionalGeneration",
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
     "CLIPTokenizer",
@@ -93,6 +95,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
     "ip_adapter": ("IPAdapter",),
     "upscaler": ("RRDBNet", "SRVGGNetCompact"),
+    "captioner": ("BlipForConditionalGeneration",),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -123,6 +126,8 @@ FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 
+TRAINING_ROLES: tuple[RoleName, ...] = ("captioner",)
+"""The roles that no server loads. Their files are fetched when a training asks for them."""
 REFERENCE_ROLES: tuple[RoleName, ...] = ("image_encoder", "ip_adapter")
 """The roles of an engine that follows reference pictures by their embeddings."""
 ReferenceForm = Literal["embedding", "picture"]
@@ -141,6 +146,7 @@ __all__ = [
     "RENDER_ROLES",
     "ROLES",
     "SEE_PICTURES",
+    "TRAINING_ROLES",
     "UNION_CLASSES",
     "ClassName",
     "Recipe",
