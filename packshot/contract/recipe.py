@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from packshot.contract.retry import Try
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.touchup_spec import TouchupSpec
 
@@ -30,7 +31,8 @@ class Recipe:
     no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
     the image's share of the time for which a device worked, or the price of an image that a vendor's service painted;
     the other names include waits. `touchup` is set if the
-    image is another one, painted anew in a part; `spec` is then the shot of that one.
+    image is another one, painted anew in a part; `spec` is then the shot of that one. `tries` are all
+    paintings of a shot with `retry`, in order: the one of `seed` was kept, and `timing_ms` adds up all.
     """
 
     version: str
@@ -39,11 +41,17 @@ class Recipe:
     engine: EngineStamp | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     touchup: TouchupSpec | None = None
+    tries: tuple[Try, ...] = ()
 
     @property
     def device_s(self) -> float:
         """The image's share of a device's time, in seconds; 0 if no engine painted it."""
         return self.timing_ms.get("device", 0.0) / 1000
+
+    @property
+    def paintings(self) -> int:
+        """How many pictures were painted for the image, at least 1."""
+        return max(1, len(self.tries))
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON, in the form that the store keeps and the API returns."""
@@ -53,6 +61,8 @@ class Recipe:
             stored["timing_ms"] = self.timing_ms
         if self.touchup is not None:
             stored["touchup"] = self.touchup.to_json()
+        if self.tries:
+            stored["tries"] = [one.to_json() for one in self.tries]
         return stored
 
     @classmethod
@@ -68,4 +78,5 @@ class Recipe:
             engine=engine,
             timing_ms=stored.get("timing_ms", {}),
             touchup=TouchupSpec.from_json(stored["touchup"]) if "touchup" in stored else None,
+            tries=tuple(Try.from_json(one) for one in stored.get("tries", ())),
         )

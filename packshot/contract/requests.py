@@ -13,6 +13,7 @@ from pydantic import Field
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
 from packshot.contract.request_base import Colour, Fraction
 from packshot.contract.request_base import Request as Request
+from packshot.contract.retry import RetryIn
 from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec, Sampler
 from packshot.contract.shot_style import ShotStyleIn
 from packshot.contract.status import Priority, Review
@@ -116,6 +117,12 @@ class LayerIn(Request):
     )
     rotation_deg: float = Field(LayerSpec.rotation_deg, ge=-360.0, le=360.0, description="Clockwise rotation, degrees.")
     flip: bool = Field(LayerSpec.flip, description="Mirror left to right, before the rotation.")
+    height_mm: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="The product's true height, millimetres; the finding `scale` compares the layers that state it.",
+    )
 
 
 class ShadowIn(Request):
@@ -219,6 +226,11 @@ class ShotRequest(Request):
         None,
         description="Take the colours, the light or the look of reference pictures, a palette or a stored style; null "
         "= none. Only with background generate.",
+    )
+    retry: RetryIn | None = Field(
+        None,
+        description="Paint a picture again by another seed while a named finding fails; null = never. Only with "
+        "background generate. Usage and budgets count every painting.",
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."
