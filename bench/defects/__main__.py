@@ -108,7 +108,8 @@ def labelled(every: int = 1) -> Iterator[tuple[Case, set[str]]]:
 
 
 def _tile(case: Case, picture: np.ndarray, failed: Sequence[Finding]) -> np.ndarray:
-    tile = cv2.resize(np.ascontiguousarray(picture[..., :3]), (TILE_PX, TILE_PX), interpolation=cv2.INTER_CUBIC)
+    sized = cv2.resize(np.ascontiguousarray(picture[..., :3]), (TILE_PX, TILE_PX), interpolation=cv2.INTER_CUBIC)
+    tile: np.ndarray = np.asarray(sized, np.uint8)
     for at, one in enumerate(failed):
         if one.box:
             x0, y0, x1, y1 = (round(side * TILE_PX) for side in one.box)

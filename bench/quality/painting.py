@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
 from packshot.imaging.edges import canny
-from packshot.models.engines.loading import load_engine
+from packshot.models.engines.loading import PackEngine, load_engine
 from packshot.models.packs.pack import Pack
 from packshot.shots import Finished, Painted, Prepared
 from packshot.shots.finish import finish, fit
@@ -63,7 +64,7 @@ class Renders:
 
     def __init__(self, pack: Pack, folder: Path, device: str, rows: int) -> None:
         self._pack, self._folder, self._device, self._rows = pack, folder, torch.device(device), rows
-        self._engine = None
+        self._engine: PackEngine | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def paint(self, wanted: Iterable[tuple[Picture, Prepared, ShotSpec]]) -> dict[str, U8]:
@@ -77,7 +78,7 @@ class Renders:
     async def _paint(self, missing: Sequence[tuple[Picture, Prepared, ShotSpec]]) -> None:
         if self._engine is None:
             self._engine = load_engine(self._pack, self._device, torch.float32, freeze=True)
-        batcher = RenderBatcher(self._engine, max_rows=self._rows)
+        batcher: RenderBatcher[Any] = RenderBatcher(self._engine, max_rows=self._rows)
         scenes = []
         for _, prepared, spec in missing:
             assert prepared.framing is not None
@@ -96,4 +97,4 @@ class Renders:
 
 def finished(prepared: Prepared, scene: U8, spec: ShotSpec) -> Finished:
     """The picture as the finisher makes it of a painted scene."""
-    return finish(prepared, Painted(Render(scene, spec.seed), STAMP, {}), replace(spec))
+    return finish(prepared, Painted(Render(scene, spec.seed), STAMP, {}), spec)

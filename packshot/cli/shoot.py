@@ -115,7 +115,7 @@ def shoot(
     ] = None,
     retry: Annotated[
         str | None,
-        typer.Option(metavar="MAX[:FINDING,…]", help="Paint a picture again while a finding fails, such as 2:floating."),
+        typer.Option(metavar="MAX[:FINDING,…]", help="Paint a picture again if a finding fails, such as 2:floating."),
     ] = None,
     preset: Annotated[
         list[str] | None,

@@ -11,7 +11,6 @@ holds references and finished files, never the pixels of a layout.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -167,7 +166,7 @@ async def _picture(
     best: NewImage | None = None
     best_worth: tuple[float, ...] = ()
     tries: list[Try] = []
-    spent_ms: Counter[str] = Counter()
+    spent_ms: dict[str, float] = {}
     for seed in retry_seeds(spec, index):
         if tries:
             progress.again(index)
@@ -178,7 +177,8 @@ async def _picture(
                 raise
             tries.append(Try(seed, error=error.code))
             break
-        spent_ms.update(made.recipe.timing_ms)
+        for name, ms in made.recipe.timing_ms.items():
+            spent_ms[name] = round(spent_ms.get(name, 0.0) + ms, 1)
         failed = failed_checks(made.verdict, spec.retry)
         tries.append(Try(seed, failed))
         worth = (-len(failed), *made.verdict.worth)
@@ -190,8 +190,7 @@ async def _picture(
         raise RuntimeError("a picture must be painted at least once, but its shot names no seed")
     if spec.retry is None:
         return best
-    timing_ms = {name: round(ms, 1) for name, ms in spent_ms.items()}
-    return replace(best, recipe=replace(best.recipe, tries=tuple(tries), timing_ms=timing_ms))
+    return replace(best, recipe=replace(best.recipe, tries=tuple(tries), timing_ms=spent_ms))
 
 
 def retry_seeds(spec: ShotSpec, index: int) -> Iterator[int]:

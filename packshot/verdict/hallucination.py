@@ -83,7 +83,8 @@ def _second(seen: Seen, area: int, strange: NDArray[np.bool_]) -> NDArray[np.boo
         piece = labels == label
         if covered > MOST_SHARE * area or _leaves(stats[label], seen.size) or not _compact(piece, covered):
             continue
-        held = np.bincount(nearest[piece & alike], minlength=len(palette)) / max(1, np.count_nonzero(piece & alike))
+        of_piece = np.bincount(nearest[piece & alike], minlength=len(palette))
+        held = of_piece / max(1, int(of_piece.sum()))
         if float(np.minimum(held, shares).sum()) < MIN_OF_COLOURS:
             continue
         around = (cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~piece & beside

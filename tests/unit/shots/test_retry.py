@@ -106,7 +106,7 @@ async def test_a_director_that_dies_in_a_retry_leaves_one_picture_and_one_accoun
         again.set()
         return made
 
-    slow.finish = held  # type: ignore[method-assign]
+    slow.finish = held  # type: ignore[method-assign, assignment]
     first = asyncio.create_task(Director(store, slow, settings, worker="slow").run_next())
     await again.wait()
     expire_leases(store)
