@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packshot.contract.retry import Try
+from packshot.contract.enhancement import EnhancementSpec
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.touchup_spec import TouchupSpec
 
@@ -30,9 +31,9 @@ class Recipe:
     `version` is the version of Packshot. `seed` is the image's own seed. `spec` is the whole shot. `engine` is None if
     no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
     the image's share of the time for which a device worked, or the price of an image that a vendor's service painted;
-    the other names include waits. `touchup` is set if the
-    image is another one, painted anew in a part; `spec` is then the shot of that one. `tries` are all
-    paintings of a shot with `retry`, in order: the one of `seed` was kept, and `timing_ms` adds up all.
+    the other names include waits. `touchup` is set if the image is another one, painted anew in a part; `spec` is then
+    the shot of that one. `enhancement` is set if the image is a repainted photo. `tries` are all paintings of a shot
+    with `retry`, in order: the one of `seed` was kept, and `timing_ms` adds up all.
     """
 
     version: str
@@ -42,6 +43,12 @@ class Recipe:
     timing_ms: dict[str, float] = field(default_factory=dict)
     touchup: TouchupSpec | None = None
     tries: tuple[Try, ...] = ()
+    enhancement: EnhancementSpec | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether the product in the image is the photo's own: no engine painted over it."""
+        return all(work is None or work.locked for work in (self.touchup, self.enhancement))
 
     @property
     def device_s(self) -> float:
@@ -63,6 +70,8 @@ class Recipe:
             stored["touchup"] = self.touchup.to_json()
         if self.tries:
             stored["tries"] = [one.to_json() for one in self.tries]
+        if self.enhancement is not None:
+            stored["enhancement"] = self.enhancement.to_json()
         return stored
 
     @classmethod
@@ -79,4 +88,5 @@ class Recipe:
             timing_ms=stored.get("timing_ms", {}),
             touchup=TouchupSpec.from_json(stored["touchup"]) if "touchup" in stored else None,
             tries=tuple(Try.from_json(one) for one in stored.get("tries", ())),
+            enhancement=EnhancementSpec.from_json(stored["enhancement"]) if "enhancement" in stored else None,
         )
