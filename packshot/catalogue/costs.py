@@ -32,7 +32,9 @@ def costs_of(engine: EngineInfo, shots: Iterable[ShotRecord]) -> tuple[Costs, Li
     pictures_s: list[float] = []
     composed_s: list[float] = []
     for shot in shots:
-        times = [image.recipe.timing_ms for image in shot.images]
+        times = [
+            {name: ms / image.recipe.paintings for name, ms in image.recipe.timing_ms.items()} for image in shot.images
+        ]
         if shot.spec.engine != engine.name or not times:
             continue
         finish_ms = max(time.get("finish", 0.0) for time in times)

@@ -212,7 +212,7 @@ def plan(read: Read, costs: Costs) -> Plan:
             seconds |= {variant: costs.of(variant, manifest.defaults) for variant in by_choice[choice]}
         for variant, entries in by_choice[choice].items():
             views = len(item.views())
-            each = views * (manifest.choose.best_of if variant.generated else 1)
+            each = views * (manifest.paintings if variant.generated else 1)
             shots += views
             pictures += each
             painted += each * variant.generated

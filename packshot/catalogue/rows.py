@@ -92,7 +92,7 @@ def _work_of_a_photo(manifest: Manifest, choice: tuple[str, ...], costs: Costs) 
     device_s = 0.0
     wanted = variants(manifest, combinations(manifest.axes, choice))
     for variant in wanted:
-        each = manifest.choose.best_of if variant.generated else 1
+        each = manifest.paintings if variant.generated else 1
         pictures += each
         row_steps += each * costs.row_steps(variant, manifest.defaults)
         device_s += each * costs.of(variant, manifest.defaults)

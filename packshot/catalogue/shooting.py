@@ -49,7 +49,7 @@ def shots_to_accept(
                 scene=one.variant.scene.name,
                 spec=spec,
                 row_steps=row_steps(spec, engine),
-                device_s=spec.images * costs.of(one.variant, manifest.defaults),
+                device_s=spec.paintings * costs.of(one.variant, manifest.defaults),
                 sku=item.sku,
                 meta={**item.meta, "scene": one.variant.scene.name or one.variant.background, "view": one.view},
                 category=item.category,
@@ -91,6 +91,7 @@ def _spec(
         relight=look.relight if variant.generated else None,
         style=look.style if variant.generated else None,
         adapters=look.adapters if variant.generated else [],
+        retry=look.retry if variant.generated else None,
         engine=look.engine,
         priority="catalogue",
     )

@@ -26,6 +26,7 @@ from packshot.cli.shot_options import (
     read_marks,
     read_reflection,
     read_relight,
+    read_retry,
     read_shadow,
     read_size,
     read_style,
@@ -117,6 +118,10 @@ def shoot(
             help="A further control image, such as depth or normal=0.6,0,0.8; repeatable, one of each kind.",
         ),
     ] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(metavar="MAX[:FINDING,…]", help="Paint a picture again if a finding fails, such as 2:floating."),
+    ] = None,
     preset: Annotated[
         list[str] | None,
         typer.Option(help="Also deliver each picture to this channel, such as amazon-main; repeatable."),
@@ -159,6 +164,7 @@ def shoot(
         shadow=read_shadow(shadow, shadow_direction),
         reflection=read_reflection(reflection),
         relight=read_relight(relight),
+        retry=read_retry(retry),
         style=read_style(style, reference or [], palette, style_strength),
         adapters=read_adapters(adapter or []),
         engine=engine,

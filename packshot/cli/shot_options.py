@@ -24,6 +24,7 @@ __all__ = [
     "read_marks",
     "read_reflection",
     "read_relight",
+    "read_retry",
     "read_shadow",
     "read_size",
     "read_style",
@@ -209,6 +210,22 @@ def read_reflection(text: str | None) -> dict[str, Any] | None:
 def read_relight(text: str | None) -> dict[str, Any] | None:
     """Read `--relight`: its amount 0 to 1, or the API's JSON. Raises BadInput `bad_usage`."""
     return _share_or_json(text, "--relight", "amount")
+
+
+def read_retry(text: str | None) -> dict[str, Any] | None:
+    """Read `--retry`: how often, then the findings after a colon; or the API's JSON. Raises BadInput `bad_usage`."""
+    if text is None:
+        return None
+    if text.lstrip().startswith("{"):
+        return _json_object(text, "--retry")
+    times, _, findings = text.partition(":")
+    try:
+        most = int(times)
+    except ValueError as error:
+        rule = f"--retry must be a number, and findings after a colon, got {text!r}"
+        raise BadInput("bad_usage", f"{rule}; such as 2, or 2:floating,hallucination") from error
+    named = [one.strip() for one in findings.split(",") if one.strip()]
+    return given(max=most, on=named or None)
 
 
 def read_style(

@@ -25,6 +25,7 @@ from packshot.contract.requests import (
     Request,
     ShadowIn,
 )
+from packshot.contract.retry import RetryIn
 from packshot.contract.shot_spec import CONDITION_KINDS, Sampler
 from packshot.contract.shot_style import LightIn, ShotStyleIn
 
@@ -80,6 +81,11 @@ class Look(Request):
         default_factory=list,
         max_length=MAX_ADAPTERS,
         description="LoRAs and textual inversions for all painted scenes, as a shot's `adapters`.",
+    )
+    retry: RetryIn | None = Field(
+        None,
+        description="Paint a scene again by another seed while a named finding fails, as a shot's `retry`; null = "
+        "never. Each of `best_of` pictures may be painted again.",
     )
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")
@@ -197,6 +203,12 @@ class Manifest(Request):
     deliver: list[Deliver] = Field(default_factory=list, max_length=MAX_DELIVERIES, description="Files for channels.")
     items: list[Item] = Field(min_length=1, max_length=MAX_ROWS, description="1 to 50,000 SKUs.")
 
+    @property
+    def paintings(self) -> int:
+        """How many pictures are painted at most for one that is kept: `best_of`, and the retries of each."""
+        retry = self.defaults.retry
+        return self.choose.best_of * (1 + (retry.max if retry else 0))
+
 
 class RowProblem(Answer):
     """One rule that the manifest breaks."""
@@ -224,7 +236,9 @@ class DryRunAnswer(Answer):
     ok: bool = Field(description="Whether the manifest has no problem.")
     rows: int
     shots: int
-    pictures: int = Field(description="Pictures that are painted or composed, dropped ones of `best_of` included.")
+    pictures: int = Field(
+        description="Pictures that are painted or composed at most: dropped ones of `best_of` and all retries included."
+    )
     deliveries: int
     device_s: float = Field(description="Seconds of a device.")
     ends_at: Moment | None = Field(description="When it would end, if it were alone; null when that is not known.")

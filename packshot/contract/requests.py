@@ -14,6 +14,7 @@ from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_onc
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
 from packshot.contract.request_base import Colour, Fraction
 from packshot.contract.request_base import Request as Request
+from packshot.contract.retry import RetryIn
 from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec, Sampler
 from packshot.contract.shot_style import ShotStyleIn
 from packshot.contract.status import Priority, Review
@@ -117,6 +118,12 @@ class LayerIn(Request):
     )
     rotation_deg: float = Field(LayerSpec.rotation_deg, ge=-360.0, le=360.0, description="Clockwise rotation, degrees.")
     flip: bool = Field(LayerSpec.flip, description="Mirror left to right, before the rotation.")
+    height_mm: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="The product's true height, millimetres; the finding `scale` compares the layers that state it.",
+    )
 
 
 class ShadowIn(Request):
@@ -226,6 +233,11 @@ class ShotRequest(Request):
         max_length=MAX_ADAPTERS,
         description="Up to 4 LoRAs and textual inversions that change the engine for this shot, where its "
         "`capabilities.adapters` allows it. Only with background generate.",
+    )
+    retry: RetryIn | None = Field(
+        None,
+        description="Paint a picture again by another seed while a named finding fails; null = never. Only with "
+        "background generate. Usage and budgets count every painting.",
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."

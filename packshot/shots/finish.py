@@ -67,6 +67,7 @@ from packshot.shots.touchup import find_region, finish_touchup, prepare_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
+from packshot.verdict.defects import defect_findings
 from packshot.verdict.expansion import expansion_finding
 from packshot.verdict.inspect import framing_finding, inspect
 
@@ -107,6 +108,7 @@ def finish(
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
     if not spec.canny.scale:  # nothing held the engine to the product's edges
         findings.append(expansion_finding(flat, painted_scene))
+    findings += defect_findings(flat, picture, painted_scene, spec)
     findings += [*styled.findings, *lit.findings, *lighting.findings, *painted.render.findings]
     return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, lighting.gain_png)
 

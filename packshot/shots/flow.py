@@ -11,14 +11,17 @@ holds references and finished files, never the pixels of a layout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import packshot
 from packshot.adapters import AdapterAsset
 from packshot.contract.recipe import Recipe
+from packshot.contract.requests import MAX_SEED
+from packshot.contract.retry import Retry, Try
 from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.verdict import Verdict
 from packshot.errors import PackshotError
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.pictures import find_pictures
@@ -62,22 +65,23 @@ async def shoot(
     references = await references_of(store, tenant_id, spec, stages)
     adapters = await adapters_of(store, tenant_id, spec)
     progress = _Progress(spec, on_step)
+
+    def paint(seed: int) -> AsyncIterator[Step | Painted]:
+        return stages.paint(
+            placed.fitted,
+            edges,
+            brief_of(spec, seed, framing, adapters),
+            interactive=spec.interactive,
+            alone=alone,
+            maps=maps,
+            references=references,
+        )
+
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_settled(_picture(index, painting, progress, placed, understood, spec, stages)))
-                for index, painting in enumerate(
-                    stages.paint(
-                        placed.fitted,
-                        edges,
-                        brief,
-                        interactive=spec.interactive,
-                        alone=alone,
-                        maps=maps,
-                        references=references,
-                    )
-                    for brief in (brief_of(spec, seed, framing, adapters) for seed in spec.seeds)
-                )
+                group.create_task(_settled(_picture(index, paint, progress, placed, understood, spec, stages)))
+                for index in range(spec.images)
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
@@ -147,15 +151,81 @@ class _Progress:
 
     def __init__(self, spec: ShotSpec, on_step: OnStep) -> None:
         self._done = [0] * spec.images
+        self._before = [0] * spec.images
+        self._steps = spec.steps
         self._total = spec.images * spec.steps
         self._on_step = on_step
 
+    def again(self, image: int) -> None:
+        """A picture is painted again: its steps come on top of those that were done."""
+        self._before[image] += self._steps
+        self._total += self._steps
+
     def report(self, image: int, step: Step) -> None:
-        self._done[image] = step.index
+        self._done[image] = self._before[image] + step.index
         self._on_step(Step(sum(self._done), self._total, step.preview, image))
 
 
 async def _picture(
+    index: int,
+    paint: Callable[[int], AsyncIterator[Step | Painted]],
+    progress: _Progress,
+    placed: Placed,
+    understood: Understood | None,
+    spec: ShotSpec,
+    stages: Stages,
+) -> NewImage:
+    """Paint the shot's picture number `index`, again while a finding of its `retry` fails, and keep the best.
+
+    An error ends the retries, because a picture is there already; without one it is raised.
+    """
+    best: NewImage | None = None
+    best_worth: tuple[float, ...] = ()
+    tries: list[Try] = []
+    spent_ms: dict[str, float] = {}
+    for seed in retry_seeds(spec, index):
+        if tries:
+            progress.again(index)
+        try:
+            made = await _one_try(index, paint(seed), progress, placed, understood, spec, stages)
+        except PackshotError as error:
+            if best is None:
+                raise
+            tries.append(Try(seed, error=error.code))
+            break
+        for name, ms in made.recipe.timing_ms.items():
+            spent_ms[name] = round(spent_ms.get(name, 0.0) + ms, 1)
+        failed = failed_checks(made.verdict, spec.retry)
+        tries.append(Try(seed, failed))
+        worth = (-len(failed), *made.verdict.worth)
+        if best is None or worth > best_worth:
+            best, best_worth = made, worth
+        if not failed:
+            break
+    if best is None:
+        raise RuntimeError("a picture must be painted at least once, but its shot names no seed")
+    if spec.retry is None:
+        return best
+    return replace(best, recipe=replace(best.recipe, tries=tuple(tries), timing_ms=spent_ms))
+
+
+def retry_seeds(spec: ShotSpec, index: int) -> Iterator[int]:
+    """The seeds by which the picture number `index` is painted: its own, then those of its retries.
+
+    No two paintings of a shot have one seed.
+    """
+    for at in range(1 + (spec.retry.max if spec.retry else 0)):
+        seed = spec.seed + index + at * spec.images
+        yield seed if at == 0 else seed % (MAX_SEED + 1)
+
+
+def failed_checks(verdict: Verdict, retry: Retry | None) -> tuple[str, ...]:
+    """The names of the failed findings for which a picture is painted again, each once."""
+    named = retry.on if retry else ()
+    return tuple(dict.fromkeys(one.check for one in verdict.findings if one.level == "failed" and one.check in named))
+
+
+async def _one_try(
     index: int,
     painting: AsyncIterator[Step | Painted],
     progress: _Progress,

@@ -220,7 +220,9 @@ class Queue:
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)
-            note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
+            painted = sum(new.recipe.paintings for new in images)
+            device_s = sum(new.recipe.device_s for new in images)
+            note_end(connection, row, image_ids, painted=painted, device_s=device_s)
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:

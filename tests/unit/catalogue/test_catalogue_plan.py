@@ -95,6 +95,12 @@ def test_best_of_paints_more_and_views_count_for_themselves() -> None:
     assert (made.shots, made.pictures, made.deliveries) == (4, 16, 4)
 
 
+def test_retries_cost_their_upper_bound() -> None:
+    once, again = (planned(defaults=more) for more in ({}, {"retry": {"max": 2, "on": ["floating"]}}))
+    assert (again.shots, again.painted) == (once.shots, 3 * once.painted)
+    assert again.device_s == pytest.approx(3 * once.device_s)
+
+
 def test_a_wide_canvas_costs_a_row_for_each_of_its_windows() -> None:
     square, wide = (planned(defaults={"canvas": canvas}).device_s for canvas in ([1000, 1000], [2000, 1000]))
     assert wide > 1.3 * square

@@ -151,7 +151,7 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         0.5,
     ]
     options += ["--control-start", 0.1, "--control-end", 0.9, "--shadow-direction", 90, "--reflection", 0.4]
-    options += ["--relight", 0.3]
+    options += ["--relight", 0.3, "--retry", "2:floating,scene"]
     options += ["--engine", "second"]
     options += ["--priority", "catalogue", "--canvas", "640x512", "--seed", 9]
     result = shoot(served, monkeypatch, photo, *options)
@@ -181,6 +181,7 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         },
         "reflection": {"strength": 0.4, "fade": 0.5, "blur": 0.2},
         "relight": {"mode": "match", "amount": 0.3},
+        "retry": {"max": 2, "on": ["floating", "scene"]},
         "engine": "second",
         "priority": "catalogue",
     }
@@ -201,6 +202,10 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         ("--relight", "1.5"),
         ("--relight", '{"mode": "auto"}'),
         ("--relight", "0.3", "--background", "white"),
+        ("--retry", "often"),
+        ("--retry", "9"),
+        ("--retry", "2:lock"),
+        ("--retry", "2", "--background", "white"),
     ],
 )
 def test_a_shadow_or_reflection_that_is_none_exits_with_2(
