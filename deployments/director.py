@@ -29,7 +29,7 @@ from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
 from packshot.shots.load_report import by_generator
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
+from packshot.shots.stages import ClipOrder, Filmed, Proofread, TextOrder, TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -291,6 +291,9 @@ class GraphStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await retry_once(lambda: self._finisher.finish_plain.remote(files, spec))
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await retry_once(lambda: self._finisher.proofread.remote(png, order))
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         stream = self._preparer.film.remote(order)

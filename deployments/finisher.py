@@ -26,7 +26,17 @@ from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, Region, RegionOrder, Step, TouchupOrder
+from packshot.shots.stages import (
+    ClipOrder,
+    Filmed,
+    PreparedTouchup,
+    Proofread,
+    Region,
+    RegionOrder,
+    Step,
+    TextOrder,
+    TouchupOrder,
+)
 from packshot.shots.touchup import finish_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -103,6 +113,10 @@ class FinisherDeployment:
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine."""
         return await self._threads.run(self._finisher.finish_plain, files, spec)
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. The first call of a replica loads the reader."""
+        return await self._threads.run(self._finisher.proofread, png, order)
 
     async def mask_png(self, mask_key: str, longest_px: int | None) -> bytes:
         """Encode a stored mask as an 8-bit PNG, reduced to `longest_px` if given."""

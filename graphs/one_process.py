@@ -64,7 +64,17 @@ from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.references import ReferenceReader
-from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
+from packshot.shots.stages import (
+    ClipOrder,
+    Filmed,
+    Prepared,
+    PreparedTouchup,
+    Proofread,
+    Region,
+    RegionOrder,
+    TextOrder,
+    TouchupOrder,
+)
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
@@ -280,6 +290,9 @@ class LocalStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await self._pixels.run(self._finisher.proofread, png, order)
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         async for update in filmed_by(self._finisher.film(order), self._pixels.run):

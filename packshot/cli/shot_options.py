@@ -21,6 +21,7 @@ __all__ = [
     "read_conditions",
     "read_layout",
     "read_marks",
+    "read_proof",
     "read_reflection",
     "read_relight",
     "read_shadow",
@@ -195,6 +196,16 @@ def read_reflection(text: str | None) -> dict[str, Any] | None:
 def read_relight(text: str | None) -> dict[str, Any] | None:
     """Read `--relight`: its amount 0 to 1, or the API's JSON. Raises BadInput `bad_usage`."""
     return _share_or_json(text, "--relight", "amount")
+
+
+def read_proof(proven: bool, must_read: Sequence[str], master: str | None) -> dict[str, Any] | None:
+    """Read `--prove-text`, `--must-read` and `--master`, each of which asks for the proof of text.
+
+    `master` is the photo id of an artwork on the server. None without any of them.
+    """
+    if not proven and not must_read and master is None:
+        return None
+    return {"text": True, **({"must_read": list(must_read)} if must_read else {}), **given(master=master)}
 
 
 def read_style(

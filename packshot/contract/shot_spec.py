@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from packshot.contract.light import Reflection, Relight, Shadow
+from packshot.contract.proof import Proof
 from packshot.contract.status import Priority
 from packshot.contract.style import Style
 
@@ -94,6 +95,7 @@ class ShotSpec:
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
     is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
+    `proof` None proves no text.
     """
 
     canvas: Canvas
@@ -113,6 +115,7 @@ class ShotSpec:
     relight: Relight | None = None
     sampler: Sampler | None = None
     style: Style | None = None
+    proof: Proof | None = None
 
     @property
     def interactive(self) -> bool:
@@ -201,6 +204,7 @@ class ShotSpec:
             **({"relight": self.relight.to_json()} if self.relight else {}),
             **({"sampler": self.sampler} if self.sampler else {}),
             **({"style": self.style.to_json()} if self.style else {}),
+            **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
     @classmethod
@@ -232,6 +236,7 @@ class ShotSpec:
             relight=Relight.from_json(stored.get("relight")),
             sampler=stored.get("sampler"),
             style=Style.from_json(stored.get("style")),
+            proof=Proof.from_json(stored.get("proof")),
         )
 
 

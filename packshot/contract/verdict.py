@@ -90,6 +90,10 @@ class Verdict:
     def level(self) -> Level:
         return max((finding.level for finding in self.findings), key=LEVELS.index, default="ok")
 
+    def level_of(self, check: str) -> Level | None:
+        """The worst level of the findings of one check; None when it has none."""
+        return max((one.level for one in self.findings if one.check == check), key=LEVELS.index, default=None)
+
     def with_findings(self, *more: Finding) -> Verdict:
         """The verdict with further findings, which come last."""
         return replace(self, findings=(*self.findings, *more))

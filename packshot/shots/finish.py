@@ -31,11 +31,13 @@ from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
+from packshot.models.read import RapidReader, Reader
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.pictures import READ_PX, FoundStyle, PictureFile, load_picture, read_style
+from packshot.shots.proofreading import Proofreader
 from packshot.shots.relighting import prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
@@ -45,8 +47,10 @@ from packshot.shots.stages import (
     Painted,
     Placed,
     Prepared,
+    Proofread,
     Region,
     RegionOrder,
+    TextOrder,
     TouchupOrder,
 )
 from packshot.shots.styling import styled_scene, unstyled_findings
@@ -150,12 +154,14 @@ class Finisher:
     """The functions above for stored files. Every method blocks on pixel work, so call it on a worker thread.
 
     `assets` is the store's asset root. `matting` is the network that finds the edges of cutouts
-    (`packshot.models.matting`); None = closed form.
+    (`packshot.models.matting`); None = closed form. `reader` reads text; None = rapidocr's, which loads at the first
+    picture.
     """
 
-    def __init__(self, assets: Assets, matting: MattingNetwork | None = None) -> None:
+    def __init__(self, assets: Assets, matting: MattingNetwork | None = None, reader: Reader | None = None) -> None:
         self._assets = assets
         self._matting = matting
+        self._proofreader = Proofreader(assets, reader or RapidReader(), matting)
         self._reference = lru_cache(REFERENCES_KEPT)(lambda key: load_picture(assets, key, READ_PX))
 
     def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
@@ -268,6 +274,10 @@ class Finisher:
             generated=generated,
             relit_lock=proof,
         )
+
+    def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. Raises NotFound when a file was deleted."""
+        return self._proofreader.proofread(png, order)
 
     def film(self, order: ClipOrder) -> Filming:
         """Make a clip of a finished picture, frame by frame; `Filming` says what it raises."""

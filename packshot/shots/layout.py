@@ -50,7 +50,7 @@ def draw_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | No
     for key, cutout in each_cutout(assets, (layer.cutout for layer in files.layers), matting):
         for number, one in enumerate(files.layers):
             if one.cutout == key:
-                layer = _layer(one.placement, cutout)
+                layer = layer_of(one.placement, cutout)
                 enlarged_by = max(enlarged_by, layer_enlargement(layer, canvas))
                 piece = place_layer(layer, canvas, number)
                 waiting[number] = piece._replace(pixels=piece.pixels.copy())  # it may be a part of the cutout
@@ -61,5 +61,6 @@ def draw_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | No
     return Flat(pixels), enlarged_by
 
 
-def _layer(placement: LayerSpec, cutout: Cutout) -> Layer:
+def layer_of(placement: LayerSpec, cutout: Cutout) -> Layer:
+    """A cutout at its place on the canvas."""
     return Layer(cutout, placement.x, placement.y, placement.scale, placement.rotation_deg, placement.flip)

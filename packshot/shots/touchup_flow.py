@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from packshot.contract.shot_spec import Canvas
 from packshot.contract.touchup_spec import TouchupSpec
-from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of, references_of
+from packshot.shots.flow import OnStep, brief_of, image_of, proofread, recipe_of, references_of
 from packshot.shots.layout import find_layout
+from packshot.shots.proofreading import find_text
 from packshot.shots.stages import Stages, Step, TouchupOrder
 from packshot.store.records import Claim, NewImage
 from packshot.store.store import Store
@@ -48,7 +49,9 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
             continue
         with span("finish"):
             finished = await stages.finish_touchup(placed.prepared, update, order)
-        return [image_of(0, finished, replace(recipe_of(update, finished, spec), touchup=touchup))]
+        text = await asyncio.to_thread(find_text, store, claim.tenant, spec, order.layout)
+        finished, text_ms = await proofread(finished, text, stages)
+        return [image_of(0, finished, replace(recipe_of(update, finished, spec, **text_ms), touchup=touchup))]
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
