@@ -108,11 +108,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         product = on_ground(cases[0].product)
         lines = read_product(reader, product)
         photo_s.append(time.process_time() - started)
+        told = []
         for changed, case in zip(asked, cases, strict=True):
             started = time.process_time()
             proofs = compare_lines(reader, product, lines, case.picture, case.placed)
             cpu_s.append(time.process_time() - started)
             unproven += not changed and any(proof.fate == "unreadable" for proof in proofs)
+            told.append(f"{'changed' if changed else 'unchanged'} {'found' if is_found(proofs) else 'same'}")
             if is_found(proofs) != changed:
                 wrong[changed] += 1
                 name = f"{'missed' if changed else 'doubted'}-{seed:04}"
@@ -120,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 for proof in proofs:
                     print("   ", proof.fate, repr(proof.expected), repr(proof.found), f"{proof.height_px:.0f} px")
                 _sheet(case, proofs).save(args.out / f"{name}.png")
+        print(f"{seed:04}: {', '.join(told)}; photo {photo_s[-1]:.2f} s, picture {cpu_s[-1]:.2f} s", flush=True)
     found = {
         "row": "text_gate",
         "changed": args.changed,

@@ -25,8 +25,8 @@ __all__ = ["RapidReader"]
 
 MIN_SIDE_PX = 64
 """The detector sees nothing in a smaller picture."""
-MAX_ENLARGED = 2.0
-"""Small letters of a small picture are found when it is enlarged; more than this adds nothing."""
+MAX_ENLARGED, ENLARGED_PX = 2.0, 800
+"""A small picture is enlarged, up to so many times and to this longer side, because its small letters are then found."""
 
 
 class RapidReader:
@@ -39,7 +39,8 @@ class RapidReader:
     def find(self, picture: U8, longest_px: int) -> list[Quad]:
         """See `Reader.find`."""
         height, width = picture.shape[:2]
-        scale = min(MAX_ENLARGED, longest_px / max(height, width))
+        longer = max(height, width)
+        scale = min(longest_px / longer, max(1.0, min(MAX_ENLARGED, ENLARGED_PX / longer)))
         size = (max(MIN_SIDE_PX, round(width * scale)), max(MIN_SIDE_PX, round(height * scale)))
         seen = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
         found = self._loaded(cv2.cvtColor(seen, cv2.COLOR_RGB2BGR), use_det=True, use_cls=False, use_rec=False)
