@@ -31,7 +31,7 @@ from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Pl
 from packshot.shots.fingerprinting import fingerprint_old_files
 from packshot.shots.load_report import by_generator
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, RepaintOrder
+from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, TextOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -300,6 +300,9 @@ class GraphStages:
 
     async def fingerprint(self, asset_key: str) -> Fingerprint | None:
         return await retry_once(lambda: self._finisher.fingerprint.remote(asset_key))
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await retry_once(lambda: self._finisher.proofread.remote(png, order))
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         stream = self._preparer.film.remote(order)

@@ -32,10 +32,12 @@ from packshot.shots.stages import (
     Examined,
     Filmed,
     PreparedRepaint,
+    Proofread,
     Region,
     RegionOrder,
     RepaintOrder,
     Step,
+    TextOrder,
 )
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -114,6 +116,10 @@ class FinisherDeployment:
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine."""
         return await self._threads.run(self._finisher.finish_plain, files, spec)
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. The first call of a replica loads the reader."""
+        return await self._threads.run(self._finisher.proofread, png, order)
 
     async def mask_png(self, mask_key: str, longest_px: int | None) -> bytes:
         """Encode a stored mask as an 8-bit PNG, reduced to `longest_px` if given."""

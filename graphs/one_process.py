@@ -74,9 +74,11 @@ from packshot.shots.stages import (
     Filmed,
     Prepared,
     PreparedRepaint,
+    Proofread,
     Region,
     RegionOrder,
     RepaintOrder,
+    TextOrder,
 )
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
@@ -303,6 +305,9 @@ class LocalStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await self._pixels.run(self._finisher.proofread, png, order)
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         async for update in filmed_by(self._finisher.film(order), self._pixels.run):

@@ -203,6 +203,7 @@ class Conflict(PackshotError):
         "photos_missing": "A catalogue cannot start before the photos that its rows name are there.",
         "catalogue_state": "The catalogue's state does not allow the change.",
         "not_approved": "The picture may leave only when a person has approved this version of it.",
+        "text_changed": "The picture's product is in a category, and its text differs or is not proven.",
         "superseded": "A newer version has replaced the picture.",
         "comments_full": "The visitors of a share link have left as many comments on the picture as they may.",
         "gain_altered": "The gain file of a relit picture is not the one that was stored with it.",

@@ -26,7 +26,8 @@ from packshot.api.styling import style_of
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
-from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
+from packshot.contract.proof import Proof
+from packshot.contract.requests import LayerIn, ProofIn, Request, ShadowIn, ShotRequest
 from packshot.contract.retry import Retry
 from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
 from packshot.contract.style import Style
@@ -212,6 +213,14 @@ def _retry(body: ShotRequest) -> Retry | None:
     return Retry(body.retry.max, tuple(dict.fromkeys(body.retry.on)))
 
 
+def proof_of(asked: ProofIn | None) -> Proof | None:
+    """The proof of text that a request names; None = none. Raises BadInput as `checked_label`."""
+    if asked is None or not asked.text:
+        return None
+    words = tuple(checked_label(word, "proof.must_read").strip() for word in asked.must_read)
+    return Proof(must_read=words, master=asked.master)
+
+
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in. A style is written out (`styled_request`).
 
@@ -241,6 +250,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         style=style,
         adapters=adapters_of(body.adapters),
         retry=_retry(body),
+        proof=proof_of(body.proof),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

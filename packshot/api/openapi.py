@@ -203,12 +203,6 @@ def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
     return body
 
 
-def form_json(model: type[Request]) -> dict[str, Any]:
-    """A multipart body with one part for each field of `model`."""
-    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
 def headers_json(**headers: str) -> dict[str, Any]:
     """Optional request headers that a route reads itself. Maps names, with underscores, to descriptions."""
     return {

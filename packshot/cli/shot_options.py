@@ -22,6 +22,7 @@ __all__ = [
     "read_conditions",
     "read_layout",
     "read_marks",
+    "read_proof",
     "read_reflection",
     "read_relight",
     "read_retry",
@@ -226,6 +227,16 @@ def read_retry(text: str | None) -> dict[str, Any] | None:
         raise BadInput("bad_usage", f"{rule}; such as 2, or 2:floating,hallucination") from error
     named = [one.strip() for one in findings.split(",") if one.strip()]
     return given(max=most, on=named or None)
+
+
+def read_proof(proven: bool, must_read: Sequence[str], master: str | None) -> dict[str, Any] | None:
+    """Read `--prove-text`, `--must-read` and `--master`, each of which asks for the proof of text.
+
+    `master` is the photo id of an artwork on the server. None without any of them.
+    """
+    if not proven and not must_read and master is None:
+        return None
+    return {"text": True, **({"must_read": list(must_read)} if must_read else {}), **given(master=master)}
 
 
 def read_style(

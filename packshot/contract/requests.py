@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
@@ -30,6 +30,7 @@ MAX_BOXES = 16
 MAX_STROKES = 1_000
 MAX_STROKE_POINTS = 2_000
 MAX_RADIUS_PX = 2_000
+MAX_MUST_READ = 20
 MAX_WORDS_CHARS = 200
 """Longest words that name a product."""
 
@@ -175,6 +176,36 @@ class RelightIn(Request):
     )
 
 
+MustRead = Annotated[str, Field(min_length=1, max_length=100, pattern=r"\w")]
+"""Words that a picture must show: 1 to 100 characters, one of them a letter or a digit."""
+
+
+class ProofIn(Request):
+    """What the verdict proves of the product's label."""
+
+    text: bool = Field(
+        True, description="Read the label in the photo and in the picture, and compare them; false = do not."
+    )
+    must_read: list[MustRead] = Field(
+        default_factory=list,
+        max_length=MAX_MUST_READ,
+        description="Words that the picture must show as they are, such as `30 ml`.",
+    )
+    master: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="The artwork that the label is compared with instead of the photo, an id ph_…; null = the photo. "
+        "In a catalogue also a path below the manifest.",
+    )
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> ProofIn:
+        if not self.text and (self.must_read or self.master is not None):
+            raise ValueError("proof must have text true with must_read or master; remove them, or text")
+        return self
+
+
 class ShotRequest(Request):
     """A request for one or more images."""
 
@@ -238,6 +269,11 @@ class ShotRequest(Request):
         None,
         description="Paint a picture again by another seed while a named finding fails; null = never. Only with "
         "background generate. Usage and budgets count every painting.",
+    )
+    proof: ProofIn | None = Field(
+        None,
+        description="Prove that the product's text was not changed: a finding `text` for each line that differs; null "
+        "= it is not read.",
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."

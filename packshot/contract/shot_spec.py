@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import Reflection, Relight, Shadow
+from packshot.contract.proof import Proof
 from packshot.contract.retry import Retry
 from packshot.contract.status import Priority
 from packshot.contract.style import Style
@@ -98,7 +99,7 @@ class ShotSpec:
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
     is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
-    `retry` None paints each image once.
+    `retry` None paints each image once. `proof` None proves no text.
     """
 
     canvas: Canvas
@@ -120,6 +121,7 @@ class ShotSpec:
     style: Style | None = None
     adapters: tuple[AdapterUse, ...] = ()
     retry: Retry | None = None
+    proof: Proof | None = None
 
     @property
     def interactive(self) -> bool:
@@ -216,6 +218,7 @@ class ShotSpec:
             **({"style": self.style.to_json()} if self.style else {}),
             **({"adapters": [one.to_json() for one in self.adapters]} if self.adapters else {}),
             **({"retry": self.retry.to_json()} if self.retry else {}),
+            **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
     @classmethod
@@ -249,6 +252,7 @@ class ShotSpec:
             style=Style.from_json(stored.get("style")),
             adapters=tuple(AdapterUse.from_json(one) for one in stored.get("adapters", ())),
             retry=Retry.from_json(stored.get("retry")),
+            proof=Proof.from_json(stored.get("proof")),
         )
 
 

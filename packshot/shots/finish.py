@@ -39,12 +39,14 @@ from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
 from packshot.imaging.watermark import read_mark
+from packshot.models.read import RapidReader, Reader
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.enhance import finish_enhancement, prepare_enhancement
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.pictures import READ_PX, FoundStyle, PictureFile, load_picture, read_style
+from packshot.shots.proofreading import Proofreader
 from packshot.shots.relighting import load_gain, prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
@@ -58,9 +60,11 @@ from packshot.shots.stages import (
     Prepared,
     PreparedEnhancement,
     PreparedRepaint,
+    Proofread,
     Region,
     RegionOrder,
     RepaintOrder,
+    TextOrder,
 )
 from packshot.shots.styling import styled_scene, unstyled_findings
 from packshot.shots.touchup import find_region, finish_touchup, prepare_touchup
@@ -188,13 +192,20 @@ class Finisher:
 
     `assets` is the store's asset root. `matting` is the network that finds the edges of cutouts
     (`packshot.models.matting`); None = closed form. `signer` signs delivered files (`packshot.delivery.signing`); None
-    leaves them unsigned.
+    leaves them unsigned. `reader` reads text; None = rapidocr's, which loads at the first picture.
     """
 
-    def __init__(self, assets: Assets, matting: MattingNetwork | None = None, signer: SignsFiles | None = None) -> None:
+    def __init__(
+        self,
+        assets: Assets,
+        matting: MattingNetwork | None = None,
+        signer: SignsFiles | None = None,
+        reader: Reader | None = None,
+    ) -> None:
         self._assets = assets
         self._matting = matting
         self._signer = signer
+        self._proofreader = Proofreader(assets, reader or RapidReader(), matting)
         self._reference = lru_cache(REFERENCES_KEPT)(lambda key: load_picture(assets, key, READ_PX))
 
     def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
@@ -319,6 +330,10 @@ class Finisher:
             shown = relit(shown, read_gain(load_gain(self._assets, order.gain_key)))
         expected = with_product(pixels, shown)
         return make(product_alpha=shown.alpha, enlarged_by=prepared.enlarged_by, expected=expected)
+
+    def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. Raises NotFound when a file was deleted."""
+        return self._proofreader.proofread(png, order)
 
     def film(self, order: ClipOrder) -> Filming:
         """Make a clip of a finished picture, frame by frame; `Filming` says what it raises."""

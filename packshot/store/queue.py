@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
+from packshot.contract.proof import TEXT_CHECK
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import SHOT_KINDS, STATUSES, Priority, ShotKind, Status
 from packshot.errors import LeaseLost
@@ -211,6 +212,7 @@ class Queue:
                     asset_key=file.key,
                     gain_key=gains[new.index].key if new.index in gains else None,
                     verdict=new.verdict.to_json(),
+                    text_state=new.verdict.level_of(TEXT_CHECK),
                     recipe=new.recipe.to_json(),
                     created_at=Now(),
                 )

@@ -352,6 +352,7 @@ image = Table(
     Column("version", Integer),  # NULL = 1
     Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
     Column("superseded_by", _ID),
+    Column("text_state", String(16)),  # the worst finding about its text; NULL = its text was not read
     Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),

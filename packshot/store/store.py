@@ -51,10 +51,10 @@ class Store:
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by
     which others see them, the files `delivered` of them and their `clips`; the `fingerprints` of pictures and
-    files, and the search for `lookalikes` among them; `projects`, `styles` and `adapters`; `catalogues` and `catalogue_photos`
-    for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them; `assets`, the
-    files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for
-    all; `database`, which all of them use.
+    files, and the search for `lookalikes` among them; `projects`, `styles` and `adapters`; `catalogues` and
+    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
+    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
+    takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
