@@ -176,6 +176,9 @@ class Settings(BaseSettings):
     retention_days: float = Field(
         0.0, ge=0, description="Days after which ended shots and unused photos are deleted; 0 = never."
     )
+    audit_days: float = Field(
+        365.0, ge=0, description="Days after which lines of the audit trail are deleted; 0 = never."
+    )
     max_asset_bytes: int = Field(
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."
     )

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 import packshot
 from packshot.api import (
     adapters,
+    audit,
     budgets,
     catalogue_files,
     catalogue_photos,
@@ -97,7 +98,7 @@ def create_app(
     cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups, verify)
     shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
-    for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
+    for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, audit, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

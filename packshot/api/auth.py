@@ -74,7 +74,7 @@ async def _tenant_of(request: Request, services: Services, cookie: str | None) -
 
 async def named_caller(tenant: Annotated[Tenant, Depends(caller)]) -> Tenant:
     """The tenant that sent the request, whom the request's log lines name from here on."""
-    annotate(tenant=tenant.id)
+    annotate(tenant=tenant.id, actor=tenant.actor)
     return tenant
 
 

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.adapters import ADAPTER_BODIES
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
 from packshot.contract.catalogue_examples import MANIFEST
@@ -70,6 +71,8 @@ _BODIES: tuple[type[BaseModel], ...] = (
     Manifest,
 )
 
+_LINES: tuple[type[BaseModel], ...] = (AuditLine,)
+
 BODY_PROBLEMS = (BadInput, TooLarge, TooSlow, UnsupportedMedia, Overloaded)
 """What every route with a body may answer."""
 
@@ -109,6 +112,14 @@ def text_json(description: str, media_type: str, example: str, **extra: Any) -> 
     """A text response. `extra` holds further members of its media type object."""
     content = {media_type: {"schema": {"type": "string"}, "example": example, **extra}}
     return {200: _response_json(description, content, None)}
+
+
+def lines_json(
+    description: str, media_type: str, line: type[Answer], example: Answer
+) -> dict[int | str, dict[str, Any]]:
+    """A text of JSON lines. `x-line` is the schema of each, which `_LINES` must name."""
+    reference = {"$ref": _REF.format(model=line.__name__)}
+    return text_json(description, media_type, example.model_dump_json() + "\n", **{"x-line": reference})
 
 
 def stream_json(example: str) -> dict[int | str, dict[str, Any]]:
@@ -224,7 +235,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
-    written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
+    written: list[type[BaseModel]] = [Problem, *EVENTS.values(), *_LINES]
     _, schemas = models_json_schema(
         [(body, "validation") for body in _BODIES] + [(model, "serialization") for model in written],
         ref_template=_REF,

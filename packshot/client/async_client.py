@@ -30,6 +30,7 @@ from packshot.contract.answers import (
     ShotPage,
     WholeImageAnswer,
 )
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
@@ -379,6 +380,21 @@ class AsyncClient:
         """
         pages = [page async for page in self._pages(calls.usage(group, since, until))]
         return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
+
+    async def audit(
+        self,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        object_id: str | None = None,
+        tenant_id: str | None = None,
+        cursor: int = 0,
+    ) -> AsyncIterator[AuditLine]:
+        """Yield the lines of the audit trail, oldest first. See `Client.audit`."""
+        while page := await self._do(calls.audit(after, before, object_id, tenant_id, cursor)):
+            for line in page:
+                yield line
+            cursor = page[-1].number
 
     async def budget(self, owner_id: str) -> BudgetAnswer:
         """Get the budgets of a tenant or key, with what is spent of them. It needs an admin key."""

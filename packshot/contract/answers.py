@@ -93,6 +93,20 @@ class DeletionAnswer(Answer):
     finished_at: Moment | None = Field(description="When it ended; null while another request's deletion runs.")
 
 
+class DeletionPage(Answer):
+    """A page of receipts, newest first."""
+
+    deletions: tuple[DeletionAnswer, ...]
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last page.")
+
+
+class HoldAnswer(Answer):
+    """A tenant under a legal hold."""
+
+    id: str
+    legal_hold: str = Field(description="Why the tenant's data must be kept.")
+
+
 class PhotoPage(Answer):
     """A page of photos, newest first."""
 

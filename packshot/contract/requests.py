@@ -41,6 +41,12 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 (`point_outside`)."""
 
 
+class HoldRequest(Request):
+    """The body of `PUT /v1/tenants/{id}/hold`."""
+
+    reason: str = Field(min_length=1, max_length=500, description="Why the data must be kept, such as a case number.")
+
+
 class TenantChange(Request):
     """New values of a tenant's fields."""
 
@@ -345,6 +351,7 @@ BODIES: tuple[type[Request], ...] = (
     ShotRequest,
     ReviewRequest,
     SessionRequest,
+    HoldRequest,
     TenantChange,
 )
 """Every request body, for the OpenAPI document."""

@@ -18,6 +18,7 @@ from packshot.contract.proof import TEXT_CHECK
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import SHOT_KINDS, STATUSES, Priority, ShotKind, Status
 from packshot.errors import LeaseLost
+from packshot.store.audit_rows import record_made
 from packshot.store.census import Census, take_census
 from packshot.store.clip_records import NewClip
 from packshot.store.clips import insert_clip
@@ -222,6 +223,7 @@ class Queue:
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)
+            record_made(connection, claim, image_ids, images)
             painted = sum(new.recipe.paintings for new in images)
             device_s = sum(new.recipe.device_s for new in images)
             note_end(connection, row, image_ids, painted=painted, device_s=device_s)

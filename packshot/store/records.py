@@ -24,7 +24,8 @@ class Tenant:
 
     `weight` is its share of the workers, relative to the others'. Under `require_approval` its pictures leave only when
     a person has approved them. Only the list of all tenants reads these two. Of the sender of a request, `key_id` is
-    the key that it came with, None without keys, and `has_budget` whether the tenant or this key has a budget.
+    the key that it came with, None without keys, `by_session` whether a session of that key sent it, and `has_budget`
+    whether the tenant or this key has a budget.
     """
 
     id: str
@@ -33,11 +34,17 @@ class Tenant:
     require_approval: bool = False
     key_id: str | None = field(default=None, compare=False)
     has_budget: bool = field(default=False, compare=False)
+    by_session: bool = field(default=False, compare=False)
 
     @property
     def author(self) -> str:
         """What a log names as the author of the tenant's request."""
         return "local" if self.key_id is None else f"key {self.key_id}"
+
+    @property
+    def actor(self) -> str:
+        """Who acts by the tenant's request, as log lines and the audit trail name it."""
+        return f"session {self.key_id}" if self.by_session else self.author
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
+from packshot.contract.audit import AuditAction
 from packshot.contract.proof import PROVEN_CATEGORIES
 from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision, Review, ReviewReason, ReviewState
 from packshot.contract.webhooks import ImageReviewed
 from packshot.errors import BadInput, Conflict, PreconditionFailed
+from packshot.store.audit_rows import Details, record
 from packshot.store.catalogue_follow import image_approved
 from packshot.store.database import Database, absent, is_id, moment, require_id
 from packshot.store.outbox import publish
@@ -29,6 +31,12 @@ _TEXT_FAILED = image.c.text_state == "failed"
 _TEXT_BLOCKS = and_(_TEXT_FAILED, shot.c.category.in_(PROVEN_CATEGORIES))
 
 _STORED: dict[Decision, Review | None] = {"approved": "approved", "changes_requested": "rejected", "in_review": None}
+
+_RECORDED: dict[Decision, AuditAction] = {
+    "approved": "image.approved",
+    "changes_requested": "image.changes_requested",
+    "in_review": "image.in_review",
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,8 @@ class Reviews:
             after = image_record(connection.execute(change.returning(*image.c)).one())
             if state == "approved":
                 image_approved(connection, image_id)
+            details: Details = {"version": after.version, "number": number, "reason": reason}
+            record(connection, tenant_id, _RECORDED[state], image_id, details=details)
             publish(
                 connection,
                 tenant_id,
@@ -129,6 +139,7 @@ class Reviews:
                     rule = f"a link's visitors may leave {at_most} comments on a picture, and it has as many"
                     raise Conflict("comments_full", f"{rule}; tell the sender of the link")
             number = _add(connection, on, by=by, note=note, marks=marks, name=reviewer)
+            record(connection, tenant_id, "image.commented", image_id, details={"number": number})
             line = (image_review.c.image_id == image_id) & (image_review.c.number == number)
             return record_of(connection.execute(select(image_review).where(line)).one())
 

@@ -8,6 +8,7 @@ from packshot.settings import Settings
 from packshot.store.adapters import Adapters
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.audit import Audit
 from packshot.store.budgets import Budgets
 from packshot.store.catalogue_photos import CataloguePhotos
 from packshot.store.catalogue_work import CatalogueWork
@@ -53,8 +54,8 @@ class Store:
     which others see them, the files `delivered` of them and their `clips`; the `fingerprints` of pictures and
     files, and the search for `lookalikes` among them; `projects`, `styles` and `adapters`; `catalogues` and
     `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
-    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
-    takes for all; `database`, which all of them use.
+    the `audit` trail of all this; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
+    `snapshots`, which one process takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -98,6 +99,7 @@ class Store:
         self.outbound = Outbound(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
+        self.audit = Audit(database, days=settings.audit_days)
         self.retention = Retention(
             database,
             assets,
@@ -107,6 +109,7 @@ class Store:
             self.sessions,
             self.uploads,
             self.webhooks,
+            self.audit,
             default_days=days,
         )
         try:
