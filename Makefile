@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	-$(BIN)/python -m tests.corpus   # malformed photos for the tests; they skip with a reason where it cannot be had
 	touch $(RUNTIME) $@
 
-tools:                              ## Install the Debian packages that the tests drive: Chromium, promtool, PostgreSQL, exiftool (asks sudo)
+tools:                              ## Install the Debian packages that the tests drive: Chromium, promtool, PostgreSQL, exiftool, and for soak Redis and PgBouncer (asks sudo)
 	.ci/install-tools --sudo
 
 demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import yaml
+
 from cluster.kube.build import Manifest
-from cluster.kube.pods import CREDENTIALS_IN_URL, POD_RULES, SECRET_NAME, Pod, pods
+from cluster.kube.pods import CREDENTIALS_IN_URL, POD_RULES, SECRET_NAME, WAIT_COMMAND, Pod, pods
 from cluster.kube.rayservice import BY_HAND
 
 CLUSTER_WIDE = ("Namespace", "PriorityClass")
@@ -152,6 +154,32 @@ def shared_store(manifests: list[Manifest]) -> Iterator[str]:
                 )
 
 
+def every_pack(manifests: list[Manifest]) -> Iterator[str]:
+    """The job that fetches weights, and each gate that waits for them, must name every pack that the cluster serves."""
+    for service in of_kind(manifests, "RayService"):
+        served = {
+            pack
+            for application in yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+            for pack in _packs(application["args"])
+        }
+        for pod in pods(manifests):
+            for container in pod.containers:
+                variables = {row["name"]: str(row.get("value", "")) for row in container.get("env", [])}
+                named = variables.get("PACKS", "").split()
+                if container.get("command", [])[:3] == WAIT_COMMAND:
+                    named = container["command"][3:]
+                elif "PACKS" not in variables:
+                    continue
+                if lacks := sorted(served - set(named)):
+                    wanted = f"must name every pack that is served, add {', '.join(lacks)}"
+                    yield f"{pod.owner}: {container['name']} {wanted}"
+
+
+def _packs(args: dict[str, Any]) -> set[str]:
+    """The packs that an application's arguments name."""
+    return {name for name in (args.get("pack"), args.get("segmenter"), *args.get("engines", [])) if name}
+
+
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     """The manifests of one kind."""
     return [one for one in manifests if one["kind"] == kind]
@@ -186,6 +214,7 @@ RULES: tuple[Callable[[list[Manifest]], Iterator[str]], ...] = (
     services,
     ray_token,
     shared_store,
+    every_pack,
 )
 
 __all__ = ["RULES", "Pod", "faults", "of_kind", "selects"]

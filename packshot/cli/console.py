@@ -70,8 +70,8 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-def put_json(answer: dict[str, Any]) -> None:
-    """Print one JSON object to stdout, on one line."""
+def put_json(answer: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Print one JSON object, or a list of them, to stdout on one line."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

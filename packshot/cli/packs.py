@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("import")(import_checkpoint)
 
 Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs list` shows it.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Packs, as `packshot packs list` shows them.")]
 
 
 @app.command("list")
@@ -156,15 +157,27 @@ def _size(count: int | None) -> str:
 
 @app.command()
 @report_errors
-def fetch(name: Name, as_json: AsJson = False) -> None:
-    """Download a pack's missing files from the model hub to the pack cache, and again those that are faulty.
+def fetch(names: Names, as_json: AsJson = False) -> None:
+    """Download the packs' missing files from the model hub to the pack cache, and again those that are faulty.
 
     HF_TOKEN is the token for gated and private repositories, HF_ENDPOINT another hub."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     online = Settings().model_copy(update={"offline": False})  # calling this command permits the use of the hub
-    pack = find_pack(name, online)
+    packs = [find_pack(name, online) for name in names]  # a wrong name is refused before the first download
+    fetched = [_fetch(pack) for pack in packs]
+    if as_json:
+        _put_each(fetched)
+
+
+def _put_each(answers: Sequence[dict[str, Any]]) -> None:
+    """Print the answer about one pack as an object, those about several as a list."""
+    put_json(answers[0] if len(answers) == 1 else list(answers))
+
+
+def _fetch(pack: Pack) -> dict[str, Any]:
+    name = pack.name
     absent = [row for row in _files(pack) if row["missing"]]
     with stderr().status(f"checking the files of {name} that are here"):
         faulty = [check for check in pack.verify() if check.status == "corrupt"]
@@ -179,8 +192,7 @@ def fetch(name: Name, as_json: AsJson = False) -> None:
     count = sum(path.stat().st_size for path in paths)
     speed = f", {_size(count)} in {spent_s:.0f} s ({_size(int(count / spent_s))}/s)" if paths else ""
     stderr().print(f"{name}: {len(paths)} files fetched{speed}.", markup=False)
-    if as_json:
-        put_json({"name": name, "fetched": [str(path) for path in paths], "bytes": count})
+    return {"name": name, "fetched": [str(path) for path in paths], "bytes": count}
 
 
 def _require_hub(pack: Pack) -> None:
@@ -230,12 +242,24 @@ def _bytes_in(folder: Path) -> int:
 
 @app.command()
 @report_errors
-def verify(name: Name, as_json: AsJson = False) -> None:
-    """Check every file of a pack against its manifest, and the parts against each other. Exits with 1 on a failure."""
+def verify(names: Names, as_json: AsJson = False) -> None:
+    """Check every file of the packs against its manifest, and the parts against each other. Exits with 1 on a fault."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
-    pack = find_pack(name, Settings())
+    packs = [find_pack(name, Settings()) for name in names]
+    verified = [_verify(pack) for pack in packs]
+    if as_json:
+        _put_each(verified)
+    if not all(answer["ok"] for answer in verified):
+        raise typer.Exit(FAILED)
+    for pack in packs:
+        if pack.manifest.kind == "engine":
+            pack.check()
+
+
+def _verify(pack: Pack) -> dict[str, Any]:
+    name = pack.name
     with stderr().status(f"hashing {name}"):
         checks = pack.verify()
     ok = all(check.status in ("ok", "unverified") for check in checks)
@@ -254,34 +278,29 @@ def verify(name: Name, as_json: AsJson = False) -> None:
             markup=False,
             soft_wrap=True,
         )
-    if ok is False:
-        stderr().print(f"To replace what is missing or corrupt: packshot packs fetch {name}", markup=False)
-    if as_json:
-        rows = [
-            {
-                "role": check.role,
-                "file": check.file,
-                "bytes": check.bytes,
-                "status": check.status,
-                "sha256": check.sha256,
-            }
-            for check in checks
-        ]
-        put_json({"name": name, "ok": ok, "files": rows})
     if not ok:
-        raise typer.Exit(FAILED)
-    if pack.manifest.kind == "engine":
-        pack.check()
+        stderr().print(f"To replace what is missing or corrupt: packshot packs fetch {name}", markup=False)
+    rows = [
+        {
+            "role": check.role,
+            "file": check.file,
+            "bytes": check.bytes,
+            "status": check.status,
+            "sha256": check.sha256,
+        }
+        for check in checks
+    ]
+    return {"name": name, "ok": ok, "files": rows}
 
 
 @app.command()
 @report_errors
 def wait(
-    name: Name,
-    timeout: Annotated[float, typer.Option(help="Longest wait, seconds; 0 = no limit.", min=0)] = 0.0,
+    names: Names,
+    timeout: Annotated[float, typer.Option(help="Longest wait for each pack, seconds; 0 = no limit.", min=0)] = 0.0,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until every file of a pack is here and has its hash, brought by something else. Exits with 1 on a timeout.
+    """Wait until every file of the packs is here and has its hash, brought by something else. A timeout exits with 1.
 
     Kubernetes runs it before a replica starts: a replica without its weights fails.
     """
@@ -290,12 +309,15 @@ def wait(
 
     started_at = time.monotonic()
     console = stderr()
+    answers: list[dict[str, Any]] = []
 
     def report(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    wait_for_pack(name, Settings(), timeout_s=timeout, report=report)
-    waited_s = time.monotonic() - started_at
-    report(f"{name}: whole and verified after {waited_s:.0f} s.")
+    for name in names:
+        wait_for_pack(name, Settings(), timeout_s=timeout, report=report)
+        waited_s = time.monotonic() - started_at
+        report(f"{name}: whole and verified after {waited_s:.0f} s.")
+        answers.append({"name": name, "ok": True, "waited_s": round(waited_s, 1)})
     if as_json:
-        put_json({"name": name, "ok": True, "waited_s": round(waited_s, 1)})
+        _put_each(answers)

@@ -109,6 +109,19 @@ def test_unverified_files_are_told_from_verified_ones(folder: Path, tiny: Path) 
     assert len(row["sha256"]) == 64
 
 
+def test_several_packs_in_one_call(folder: Path, tiny: Path) -> None:
+    """The job and the gate on Kubernetes name every pack of a cluster; a torn one must not hide behind a whole one."""
+    edited(tiny, folder / "tiny")
+    edited(tiny, folder / "other")
+    waited = call("packs", "wait", "tiny", "other", "--json")
+    assert (waited.exit_code, [row["name"] for row in answer(waited)]) == (0, ["tiny", "other"])
+    (folder / "other/vae.safetensors").unlink()
+    verified = call("packs", "verify", "other", "tiny", "--json")
+    assert (verified.exit_code, [row["ok"] for row in answer(verified)]) == (1, [False, True])
+    assert "[pack_missing]" in call("packs", "wait", "tiny", "other", "--timeout", "0.1").stderr
+    assert "[pack_unknown]" in call("packs", "fetch", "tiny", "nothing").stderr
+
+
 def test_a_segmenter_pack_states_nothing_of_an_engine(folder: Path, tiny: Path) -> None:
     roles = yaml.safe_load((tiny / "manifest.yaml").read_text())["roles"]
     plain = {"kind": "segmenter", "title": "Cuts", "licence": "Apache-2.0", "terms": {"commercial": "yes"}}

@@ -137,6 +137,14 @@ def test_a_mark_that_has_no_room_is_left_out_and_told(flat: Flat) -> None:
     assert "mask is not available" in found(lost, "watermark").detail
 
 
+def test_a_repainted_product_is_marked_and_compared_with_nothing(scene: U8, flat: Flat) -> None:
+    told = deliver(
+        scene, small("ebay"), product_alpha=flat.alpha, enlarged_by=1.0, generated=True, locked=False, proof=MARKED
+    )
+    assert found(told, "delivered_lock").detail == "not applicable: an engine repainted the product"
+    assert told.mark == MARK
+
+
 def test_marks_and_instances_follow_from_picture_and_recipe() -> None:
     assert 0 <= MARK < 1 << PAYLOAD_BITS
     assert mark_of("im_test", "v1 ebay") == MARK

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from cluster.kube import pods, promql, rules, schemas
 from cluster.kube.build import Manifest
@@ -26,6 +27,14 @@ def worker_pod(manifests: list[Manifest]) -> Manifest:
 
 def without(mapping: Manifest, key: str) -> None:
     del mapping[key]
+
+
+def served(manifests: list[Manifest], **args: object) -> None:
+    """Give the cluster's application other arguments."""
+    spec = named(manifests, "RayService")["spec"]
+    config = yaml.safe_load(spec["serveConfigV2"])
+    config["applications"][0]["args"] = args
+    spec["serveConfigV2"] = yaml.safe_dump(config)
 
 
 def drop(manifests: list[Manifest], kind: str, name: str) -> None:
@@ -85,6 +94,12 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     ),
     "weights_gate: an initContainer that mounts packs must": lambda m: worker_pod(m)["initContainers"][0].update(
         command=["sleep", "60"]
+    ),
+    "every_pack: RayService/packshot/cpu: wait-weights must name every pack that is served, add sdxl": lambda m: served(
+        m, engines=["sd15", "sdxl"]
+    ),
+    "every_pack: Job/packshot-model-fetch: fetch must name every pack that is served, add sam2.1": lambda m: served(
+        m, pack="sd15", segmenter="sam2.1"
     ),
     "spread: 2 replicas": lambda m: without(worker_pod(m), "topologySpreadConstraints"),
     "no_secret_in_git: Secret/x": lambda m: m.append(

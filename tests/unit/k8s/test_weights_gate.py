@@ -30,7 +30,7 @@ def test_every_worker_of_production_waits_for_the_profiles_pack(overlays: dict[s
     assert {gate["command"][3] for gate in found.values()} == {profile.pack}
     (job,) = [one for one in rules.of_kind(overlays["production"], "Job") if "model-fetch" in one["metadata"]["name"]]
     fetched = {row["name"]: row["value"] for row in job["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert fetched["PACK"] == profile.pack
+    assert fetched["PACKS"] == profile.pack
 
 
 @pytest.fixture
