@@ -31,6 +31,9 @@ from packshot.types import U8
 __all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
 
 
+NOT_LOCKED = Finding("delivered_lock", "warning", "not applicable: an engine repainted the product")
+
+
 @dataclass(frozen=True)
 class Delivered:
     """A file for a channel.
@@ -75,6 +78,7 @@ class _Draft:
     generated: bool
     changes: list[str]
     scale: float = 1.0
+    locked: bool = True
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,6 +101,7 @@ def deliver(
     cut: bool | None = None,
     generated: bool,
     relit_lock: Finding | None = None,
+    locked: bool = True,
     expected: U8 | None = None,
     proof: Proof = UNPROVEN,
     today: date | None = None,
@@ -108,6 +113,7 @@ def deliver(
     enlarged the product. `cut` is whether the picture's frame cuts it; `product_alpha` overrules it. None = not known.
     `generated` says that an engine painted the scene; the file's metadata says so too. `relit_lock` is the proof of a
     relit product (`packshot.verdict.inspect`): it is one of the file's findings, and a failed one refuses the delivery.
+    `locked` says that the product is the photo's own; one that an engine repainted is compared with nothing.
     `expected` is the picture with its layout's product (`packshot.delivery.delivered_lock`), with which the file's is
     compared. `proof` is what the file says of itself, its watermark, and its signer. `today` is the date on which
     announced changes are judged.
@@ -117,7 +123,7 @@ def deliver(
     """
     if product_alpha is None and pixels.shape[2] == 4:
         product_alpha = pixels[..., 3]
-    draft = _Draft(preset, pixels, expected, product_alpha, generated, [])
+    draft = _Draft(preset, pixels, expected if locked else None, product_alpha, generated, [], locked=locked)
     sides = _cut_sides(draft)
     if sides is None and cut is not None:
         sides = ("edge",) if cut else ()
@@ -128,13 +134,13 @@ def deliver(
     known = enlarged_by is not None
     product_by = draft.scale * (enlarged_by or 1.0)
     marked, mark = _marked(draft, proof)
-    file, lock = encode(marked, preset, draft.expected, draft.alpha, proof.of(generated, source_type, mark))
+    file, compared = encode(marked, preset, draft.expected, draft.alpha, proof.of(generated, source_type, mark))
     read_back = mark if mark is not None and read_mark(file.pixels) == mark else None
     shown = Shown(draft.alpha, sides, product_by, known, draft.scale, generated, relit_lock is not None)
     findings = (
         *(() if relit_lock is None else (relit_lock,)),
         *check(file, preset, shown, today or date.today()),
-        lock,
+        compared if locked else NOT_LOCKED,
         *_mark_findings(draft, proof, read_back),
         *(() if proof.signer is None else (proof.signer.finding,)),
     )
@@ -158,13 +164,13 @@ def deliver(
 def _marked(draft: _Draft, proof: Proof) -> tuple[U8, int | None]:
     """The pixels with the watermark in their painted scene, and its number; None where it has no place.
 
-    A plain background is never marked. Without the layout, nobody knows which pixels are the product's. A mark that
-    cannot be read is not left in the picture.
+    A plain background is never marked. Without the layout, nobody knows which pixels are the product's. A repainted
+    product is marked too. A mark that cannot be read is not left in the picture.
     """
     mark = proof.origin.mark if proof.origin else None
     if mark is None or not draft.generated or draft.alpha is None or draft.pixels.shape[2] == 4:
         return draft.pixels, None
-    marked = embed(draft.pixels, mark, draft.alpha)
+    marked = embed(draft.pixels, mark, draft.alpha if draft.locked else None)
     return (marked, mark) if read_mark(marked) == mark else (draft.pixels, None)
 
 

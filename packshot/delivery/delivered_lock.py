@@ -48,25 +48,23 @@ def delivered_lock(shown: U8, expected: U8 | None, alpha: U8 | None, *, lossless
         detail = "the product in the file was not compared with its photo, because its mask or photo is not available"
         return Finding("delivered_lock", "warning", detail)
     if shown.shape[:2] != expected.shape[:2]:
-        detail = (
-            f"the file must have {expected.shape[1]}x{expected.shape[0]} px, it has {shown.shape[1]}x{shown.shape[0]}"
-        )
-        return Finding("delivered_lock", "failed", f"{detail}; deliver it again")
+        must, got = (f"{one.shape[1]}x{one.shape[0]} px" for one in (expected, shown))
+        return Finding("delivered_lock", "failed", f"the file must have {must}, got {got}; deliver it again")
     x, y, width, height = cv2.boundingRect(cv2.compare(alpha, 255, cv2.CMP_EQ))
     here = np.s_[y : y + height, x : x + width]
     opaque = alpha[here] == 255
-    got, due = shown[here][opaque][:, :3], expected[here][opaque][:, :3]
-    count = len(got)
+    read, due = shown[here][opaque][:, :3], expected[here][opaque][:, :3]
+    count = len(read)
     if count == 0:
         return Finding("delivered_lock", "ok", "no product pixel is opaque, so none had to be compared", 0.0)
-    apart = np.flatnonzero((got != due).any(axis=1))
+    apart = np.flatnonzero((read != due).any(axis=1))
     if lossless:
         if len(apart):
             rule = f"a lossless file must show the product's exact pixels, {len(apart)} of {count} differ"
             return Finding("delivered_lock", "failed", f"{rule}; make the picture again", float(len(apart)))
         return Finding("delivered_lock", "ok", f"all {count} product pixels of the file equal the photo's", 0.0)
     differences = np.zeros(count, np.float32)
-    differences[apart] = delta_e(got[apart], due[apart])
+    differences[apart] = delta_e(read[apart], due[apart])
     worst = float(np.percentile(differences, PERCENTILE))
     measured = f"{PERCENTILE} % of {count} product pixels lie within ΔE {worst:.2f} of the photo's"
     if worst > MAX_DELTA_E:

@@ -319,6 +319,7 @@ class Finisher:
             order.preset,
             generated=order.spec.background.generated,
             relit_lock=relit_lock,
+            locked=not any(one.check == "lock" and one.level == "warning" for one in order.verdict.findings),
             proof=proof,
         )
         if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:

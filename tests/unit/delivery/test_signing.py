@@ -150,7 +150,10 @@ def test_an_rsa_key_in_files_signs(authority: Authority, tmp_path: Path) -> None
     key = rsa.generate_private_key(65537, 2048)
     (tmp_path / "chain.pem").write_text(authority.issue(key) + authority.pem)
     (tmp_path / "key.pem").write_text(pem_of(key))
-    files = {"signing_certificate_file": str(tmp_path / "chain.pem"), "signing_key_file": str(tmp_path / "key.pem")}
+    files: dict[str, Any] = {
+        "signing_certificate_file": str(tmp_path / "chain.pem"),
+        "signing_key_file": str(tmp_path / "key.pem"),
+    }
     assert read_manifest(signed(load_signer(Settings(home=tmp_path, **files)))).valid
 
 
