@@ -234,6 +234,14 @@ class RelightAnswer(Answer):
     amount: Number
 
 
+class ProofAnswer(Answer):
+    """The proof of a shot's text."""
+
+    text: Literal[True]
+    must_read: tuple[str, ...]
+    master: str | None = Field(description="The photo id of the artwork that is read; null = the products' photos.")
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -261,6 +269,7 @@ class ResolvedRequest(Answer):
     style: ShotStyleAnswer | None = Field(
         None, exclude_if=absent, description="With the palette and the light that were found; absent if there is none."
     )
+    proof: ProofAnswer | None = Field(None, exclude_if=absent, description="Absent if no text is proven.")
 
 
 class MarginsAnswer(Answer):
