@@ -29,7 +29,7 @@ from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
 from packshot.shots.load_report import by_generator
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, Proofread, TextOrder, TouchupOrder
+from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, TextOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -206,8 +206,8 @@ class GraphStages:
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await self._placed(lambda: self._preparer.prepare.remote(files, framing))
 
-    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
-        return await self._placed(lambda: self._preparer.prepare_touchup.remote(order, framing))
+    async def prepare_repaint(self, order: RepaintOrder, framing: Framing) -> Placed:
+        return await self._placed(lambda: self._preparer.prepare_repaint.remote(order, framing))
 
     async def _placed(self, call: Callable[[], Any]) -> Placed:
         async def ask() -> Placed:
@@ -284,9 +284,9 @@ class GraphStages:
             lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec, products), *references)
         )
 
-    async def finish_touchup(self, prepared: Any, painted: Painted, order: TouchupOrder) -> Finished:
+    async def finish_repaint(self, prepared: Any, painted: Painted, order: RepaintOrder) -> Finished:
         return await retry_once(
-            lambda: await_with_arguments(self._finisher.finish_touchup.remote(prepared, painted, order), prepared)
+            lambda: await_with_arguments(self._finisher.finish_repaint.remote(prepared, painted, order), prepared)
         )
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

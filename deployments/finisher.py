@@ -24,20 +24,19 @@ from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
-from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.finish import THUMBNAIL_PX, finish, finish_repaint
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import (
     ClipOrder,
     Filmed,
-    PreparedTouchup,
+    PreparedRepaint,
     Proofread,
     Region,
     RegionOrder,
+    RepaintOrder,
     Step,
     TextOrder,
-    TouchupOrder,
 )
-from packshot.shots.touchup import finish_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import ConditionMaps, Framing, Stroke, Understanding
@@ -81,18 +80,18 @@ class FinisherDeployment:
         yield placed.fitted
         yield placed.prepared
 
-    async def prepare_touchup(
-        self, order: TouchupOrder, framing: Framing
-    ) -> AsyncIterator[bool | Fitted | PreparedTouchup]:
-        """Prepare a touch-up, in the three responses of `prepare`."""
-        placed = await self._threads.run(self._finisher.prepare_touchup, order, framing)
+    async def prepare_repaint(
+        self, order: RepaintOrder, framing: Framing
+    ) -> AsyncIterator[bool | Fitted | PreparedRepaint]:
+        """Prepare a picture or photo to repaint, in the three responses of `prepare`."""
+        placed = await self._threads.run(self._finisher.prepare_repaint, order, framing)
         yield placed.covered
         yield placed.fitted
         yield placed.prepared
 
-    async def finish_touchup(self, prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
-        """Paste a painted scene into the picture of a touch-up."""
-        return await self._threads.run(finish_touchup, prepared, painted, order)
+    async def finish_repaint(self, prepared: PreparedRepaint, painted: Painted, order: RepaintOrder) -> Finished:
+        """Paste a painted scene into the picture or photo that it repaints."""
+        return await self._threads.run(finish_repaint, prepared, painted, order)
 
     async def region(self, order: RegionOrder) -> Region:
         """Draw the region of a touch-up."""

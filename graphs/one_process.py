@@ -61,21 +61,20 @@ from packshot.shots import (
 )
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
-from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.finish import THUMBNAIL_PX, finish, finish_repaint
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.references import ReferenceReader
 from packshot.shots.stages import (
     ClipOrder,
     Filmed,
     Prepared,
-    PreparedTouchup,
+    PreparedRepaint,
     Proofread,
     Region,
     RegionOrder,
+    RepaintOrder,
     TextOrder,
-    TouchupOrder,
 )
-from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
@@ -282,11 +281,11 @@ class LocalStages:
     ) -> Finished:
         return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
-    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
-        return await self._pixels.run(self._finisher.prepare_touchup, order, framing)
+    async def prepare_repaint(self, order: RepaintOrder, framing: Framing) -> Placed:
+        return await self._pixels.run(self._finisher.prepare_repaint, order, framing)
 
-    async def finish_touchup(self, prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
-        return await self._pixels.run(finish_touchup, prepared, painted, order)
+    async def finish_repaint(self, prepared: PreparedRepaint, painted: Painted, order: RepaintOrder) -> Finished:
+        return await self._pixels.run(finish_repaint, prepared, painted, order)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)

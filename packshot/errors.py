@@ -118,7 +118,7 @@ class BadInput(PackshotError):
         "zip_refused": "A ZIP archive is damaged, encrypted, or has paths that leave its folder.",
         "manifest_refused": "Rows of a catalogue's manifest have problems. `problems` lists them.",
         "product_not_found": "No product was found in the photo of a catalogue's row.",
-        "no_product": "The photo of a catalogue's row does not show what the row's words name.",
+        "no_product": "The photo does not show what the words name.",
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",

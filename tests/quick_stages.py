@@ -13,7 +13,7 @@ from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
 from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, Proofread, TextOrder, TouchupOrder
+from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, TextOrder
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
 
@@ -80,10 +80,10 @@ class QuickStages:
     async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
         return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
 
-    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+    async def prepare_repaint(self, order: RepaintOrder, framing: Framing) -> Placed:
         return Placed(False, None, None)
 
-    async def finish_touchup(self, prepared: Any, painted: Painted, order: TouchupOrder) -> Finished:
+    async def finish_repaint(self, prepared: Any, painted: Painted, order: RepaintOrder) -> Finished:
         return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

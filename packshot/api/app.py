@@ -20,6 +20,7 @@ from packshot.api import (
     catalogues,
     clips,
     deliveries,
+    enhancements,
     events,
     images,
     masks,
@@ -87,7 +88,7 @@ def create_app(
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
-    cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares, touchups)
+    cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups)
     shooting = (events, shots, images, clips, deliveries, projects, styles, palettes)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):

@@ -20,6 +20,7 @@ from packshot.contract.catalogue import Manifest
 from packshot.contract.catalogue_examples import MANIFEST
 from packshot.contract.clips import CLIP_BODIES
 from packshot.contract.deliveries import DELIVERY_BODIES
+from packshot.contract.enhancements import ENHANCEMENT_BODIES
 from packshot.contract.events import EVENTS
 from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
@@ -58,6 +59,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *CLIP_BODIES,
     *REVIEW_BODIES,
     *TOUCHUP_BODIES,
+    *ENHANCEMENT_BODIES,
     *WEBHOOK_BODIES,
     *USAGE_BODIES,
     *STYLE_BODIES,

@@ -27,7 +27,7 @@ from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, WholeImageAnswer
 from packshot.contract.requests import ShotRequest
 from packshot.contract.reviews import MarkAnswer, RedoRequest, ReviewIn, ReviewsAnswer
-from packshot.errors import Conflict, NotFound, PreconditionFailed
+from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
 from packshot.review.redo import mended
 from packshot.store.records import ImageRecord, ShotRecord
 
@@ -107,6 +107,10 @@ async def redo_image(
     """
     body = await json_body(request, RedoRequest)
     image = await in_thread(services.store.images.get, tenant.id, image_id)
+    if image.recipe.enhancement is not None:
+        rule = "a redo makes a shot again, and this picture is a repainted photo"
+        remedy = f"send another POST /v1/photos/{image.recipe.enhancement.photo_id}/enhancements"
+        raise BadInput("redo_needs_change", f"{rule}; {remedy}")
     shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
     wanted = await in_thread(_wanted, services, image, shot, body)
     sent = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]

@@ -43,7 +43,7 @@ from packshot.shots.stages import RegionOrder
 from packshot.shots.touchup import moved
 from packshot.store.records import ImageRecord, NewJob, ShotRecord, Tenant
 from packshot.telemetry.context import carrier
-from packshot.types import Stroke
+from packshot.types import BoxXYXY, Stroke
 
 router = APIRouter(prefix="/v1/images/{image_id}", tags=["images"], responses=keyed_problems_json())
 
@@ -92,7 +92,7 @@ async def touch_up_image(image_id: str, request: Request, services: Wired, tenan
             rule = "a picture cannot grow when its product was relit and the frame cuts it: the gain ends at the frame"
             raise BadInput("not_served", f"{rule}; make a shot on the larger canvas, or one without relight")
         spec = moved(replace(shot.spec, images=1, seed=image.seed, priority="interactive"), margins)
-        before = image.recipe.touchup is not None and not image.recipe.touchup.locked
+        before = not image.recipe.locked
         layout = None if body.product else await in_thread(find_layout, services.store, tenant.id, spec)
         order = RegionOrder(
             size=(image.width, image.height),
@@ -126,7 +126,7 @@ async def touch_up_image(image_id: str, request: Request, services: Wired, tenan
             key_id=tenant.key_id,
             sku=shot.sku,
             meta=shot.meta,
-            row_steps=_row_steps(touchup, spec, engine),
+            row_steps=crop_row_steps(touchup.box, touchup.strength, spec, engine),
             origin=carrier(),
             sent=sent,
             category=shot.category if touchup.locked else shot.category or RETOUCHED,
@@ -239,9 +239,9 @@ def _given(text: str | None, default: str, field: str, max_chars: int) -> str:
     return default if text is None else checked_prompt(text, field, max_chars)
 
 
-def _row_steps(touchup: TouchupSpec, spec: ShotSpec, engine: EngineInfo) -> int:
-    """The batch rows of all steps, as the queue counts a touch-up's work."""
-    x0, y0, x1, y1 = touchup.box
+def crop_row_steps(box: BoxXYXY, strength: float, spec: ShotSpec, engine: EngineInfo) -> int:
+    """The batch rows of all steps, as the queue counts the work at a crop of a picture."""
+    x0, y0, x1, y1 = box
     canvas = Canvas(x1 - x0, y1 - y0)
     steps = window_steps((canvas.width, canvas.height), spec.steps, engine)
-    return max(1, round(steps * touchup.strength)) * rows_per_step(spec.guidance_scale)
+    return max(1, round(steps * strength)) * rows_per_step(spec.guidance_scale)

@@ -11,6 +11,7 @@ from packshot.cli import (
     catalogue,
     clip,
     config,
+    enhance,
     keys,
     loadtest,
     packs,
@@ -50,6 +51,7 @@ def options(
 app.command("shoot")(shoot.shoot)
 app.command("clip")(clip.clip)
 app.command("touchup")(touchup.touchup)
+app.command("enhance")(enhance.enhance)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("serve")(serve.serve)

@@ -28,6 +28,7 @@ from packshot.contract.base import Answer
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliveriesAnswer, DeliverIn
 from packshot.contract.engines import EnginesAnswer
+from packshot.contract.enhancements import EnhancementRequest
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.projects import (
     ProjectAnswer,
@@ -250,10 +251,20 @@ def decide(image_id: str, decision: ReviewIn, if_match: str | None) -> Call[Whol
 def touch_up(
     image_id: str, request: TouchupRequest | Mapping[str, object], idempotency_key: str | None
 ) -> Call[AcceptedAnswer]:
-    body = _set_fields(request) if isinstance(request, TouchupRequest) else dict(request)
+    return _work(f"/v1/images/{image_id}/touchups", request, idempotency_key)
+
+
+def enhance(
+    photo_id: str, request: EnhancementRequest | Mapping[str, object], idempotency_key: str | None
+) -> Call[AcceptedAnswer]:
+    return _work(f"/v1/photos/{photo_id}/enhancements", request, idempotency_key)
+
+
+def _work(path: str, request: Request | Mapping[str, object], idempotency_key: str | None) -> Call[AcceptedAnswer]:
+    """Ask for work that runs like a shot."""
+    body = _set_fields(request) if isinstance(request, Request) else dict(request)
     headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-    options = Options(json=body, headers=headers)
-    return Call("POST", f"/v1/images/{image_id}/touchups", reading(AcceptedAnswer), options)
+    return Call("POST", path, reading(AcceptedAnswer), Options(json=body, headers=headers))
 
 
 def versions(image_id: str) -> Call[VersionsAnswer]:

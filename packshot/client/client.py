@@ -32,6 +32,7 @@ from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo
+from packshot.contract.enhancements import EnhancementRequest
 from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
@@ -255,6 +256,15 @@ class Client:
         Raises BadInput `region_empty`, `region_product` and `nothing_painted`, and Conflict `superseded`.
         """
         return self._do(calls.touch_up(image_id, request, idempotency_key))
+
+    def enhance(
+        self, photo_id: str, request: EnhancementRequest | Mapping[str, object], *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Repaint the product of a photo, its scene, or all of it. It runs like a shot and makes a picture.
+
+        Raises BadInput `no_product` when the request's words name nothing in the photo, and `mask_of_other_photo`.
+        """
+        return self._do(calls.enhance(photo_id, request, idempotency_key))
 
     def versions(self, image_id: str) -> VersionsAnswer:
         """Read all versions of a picture, oldest first, and which one counts."""

@@ -11,13 +11,17 @@ from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.clips import ClipAnswer
+from packshot.contract.enhancement import Target
 from packshot.contract.light import RelightMode, ShadowKind
 from packshot.contract.shot_spec import ConditionKind, Sampler
 from packshot.contract.shot_style import ShotStyleAnswer
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Level
 
-KIND = "What it makes: shot (pictures), touchup (a picture's next version, painted anew in a part), or clip (of one)."
+KIND = (
+    "What it makes: shot (pictures), touchup (a picture's next version, painted anew in a part), clip (of one), or "
+    "enhancement (a repainted photo)."
+)
 
 
 class HealthAnswer(Answer):
@@ -294,6 +298,15 @@ class TouchupAnswer(Answer):
     margins: MarginsAnswer
 
 
+class EnhancementAnswer(Answer):
+    """What was repainted of a photo. `EnhancementRequest` describes the fields."""
+
+    photo_id: str
+    target: Target
+    strength: Number
+    box: tuple[int, int, int, int] = Field(description="The part that the engine painted, XYXY, pixels.")
+
+
 class PaintedAnswer(Answer):
     """How a picture was made. The four fields from `pack` on are absent if no engine painted it.
 
@@ -314,6 +327,9 @@ class PaintedAnswer(Answer):
         None,
         exclude_if=absent,
         description="Only of a touch-up; `request` is then the touched picture's.",
+    )
+    enhancement: EnhancementAnswer | None = Field(
+        None, exclude_if=absent, description="Only of a repainted photo; `request` has the product on its own place."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from packshot.contract.enhancement import EnhancementSpec
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.touchup_spec import TouchupSpec
 
@@ -29,8 +30,8 @@ class Recipe:
     `version` is the version of Packshot. `seed` is the image's own seed. `spec` is the whole shot. `engine` is None if
     no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
     the image's share of the time for which a device worked, or the price of an image that a vendor's service painted;
-    the other names include waits. `touchup` is set if the
-    image is another one, painted anew in a part; `spec` is then the shot of that one.
+    the other names include waits. `touchup` is set if the image is another one, painted anew in a part; `spec` is then
+    the shot of that one. `enhancement` is set if the image is a repainted photo.
     """
 
     version: str
@@ -39,6 +40,12 @@ class Recipe:
     engine: EngineStamp | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     touchup: TouchupSpec | None = None
+    enhancement: EnhancementSpec | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether the product in the image is the photo's own: no engine painted over it."""
+        return all(work is None or work.locked for work in (self.touchup, self.enhancement))
 
     @property
     def device_s(self) -> float:
@@ -53,6 +60,8 @@ class Recipe:
             stored["timing_ms"] = self.timing_ms
         if self.touchup is not None:
             stored["touchup"] = self.touchup.to_json()
+        if self.enhancement is not None:
+            stored["enhancement"] = self.enhancement.to_json()
         return stored
 
     @classmethod
@@ -68,4 +77,5 @@ class Recipe:
             engine=engine,
             timing_ms=stored.get("timing_ms", {}),
             touchup=TouchupSpec.from_json(stored["touchup"]) if "touchup" in stored else None,
+            enhancement=EnhancementSpec.from_json(stored["enhancement"]) if "enhancement" in stored else None,
         )

@@ -6,8 +6,9 @@ from typing import Literal, get_args
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Priority = Literal["interactive", "catalogue"]
-ShotKind = Literal["shot", "touchup", "clip"]
-"""What a row of the queue makes: a shot's pictures, a finished picture painted anew in a part, or a clip of one."""
+ShotKind = Literal["shot", "touchup", "clip", "enhancement"]
+"""What a row of the queue makes: a shot's pictures, a finished picture painted anew in a part, a clip of one, or a
+repainted photo."""
 Review = Literal["approved", "rejected"]
 """The decision as `PATCH /v1/images/{id}` names it. `rejected` is the state changes_requested."""
 Decision = Literal["in_review", "approved", "changes_requested"]
@@ -33,7 +34,7 @@ MaskSource = Literal["box", "points", "text", "automatic", "alpha", "upload", "s
 STATUSES: tuple[Status, ...] = get_args(Status)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 SHOT_KINDS: tuple[ShotKind, ...] = get_args(ShotKind)
-MAKE_PICTURES: tuple[ShotKind, ...] = ("shot", "touchup")
+MAKE_PICTURES: tuple[ShotKind, ...] = ("shot", "touchup", "enhancement")
 """The kinds whose rows end with pictures. A list of shots holds these, unless it is asked for one kind."""
 ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
 """The final states: a shot in one of them never changes again. They are also the names of a stream's last event."""

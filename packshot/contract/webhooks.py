@@ -40,7 +40,9 @@ class ShotEnded(WebhookEvent):
     id: str
     url: str = Field(description="Path of the shot.")
     status: Literal["done", "failed", "cancelled"]
-    kind: ShotKind = Field("shot", description="What it was: a shot, or a touch-up or a clip of a picture.")
+    kind: ShotKind = Field(
+        "shot", description="What it was: a shot, a touchup or a clip of a picture, or an enhancement."
+    )
     sku: str | None = Field(description="The article's number that the client wrote on it; null = none.")
     meta: dict[str, str] = Field(description="The client's own notes on it.")
     project_id: str | None = Field(None, exclude_if=absent, description="The project that it belongs to.")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from packshot.contract.touchup_spec import Margins
 from packshot.types import F32, U8, BoxXYXY
 
-__all__ = ["blend", "grown", "margins_region", "mark_region", "painted_box", "widened"]
+__all__ = ["blend", "crop_around", "grown", "margins_region", "mark_region", "painted_box", "widened"]
 
 SOFT_PX = 12
 """Width of the band around a region whose colours the painted pixels meet, in pixels."""
@@ -87,7 +87,12 @@ def painted_box(region: U8, native: tuple[int, int]) -> BoxXYXY:
     `native` is the engine's (width, height) in pixels. The region must hold a pixel.
     """
     height, width = region.shape
-    x, y, columns, rows = cv2.boundingRect(region)
+    return crop_around(cv2.boundingRect(region), (width, height), native)
+
+
+def crop_around(part: Sequence[int], size: tuple[int, int], native: tuple[int, int]) -> BoxXYXY:
+    """`painted_box` of a part (x, y, width, height) of a picture of `size` (width, height), in pixels."""
+    (x, y, columns, rows), (width, height) = part, size
     context = max(MIN_CONTEXT_PX, CONTEXT * max(columns, rows))
     least = max(LEAST_NATIVE * max(native), LEAST_OF_PICTURE * max(width, height))
     wanted_w, wanted_h = max(columns + 2 * context, least), max(rows + 2 * context, least)

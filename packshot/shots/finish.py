@@ -33,6 +33,7 @@ from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
 from packshot.models.read import RapidReader, Reader
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
+from packshot.shots.enhance import finish_enhancement, prepare_enhancement
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
@@ -42,19 +43,22 @@ from packshot.shots.relighting import prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
     DeliveryOrder,
+    EnhancementOrder,
     Finished,
     Fitted,
     Painted,
     Placed,
     Prepared,
+    PreparedEnhancement,
+    PreparedRepaint,
     Proofread,
     Region,
     RegionOrder,
+    RepaintOrder,
     TextOrder,
-    TouchupOrder,
 )
 from packshot.shots.styling import styled_scene, unstyled_findings
-from packshot.shots.touchup import find_region, prepare_touchup
+from packshot.shots.touchup import find_region, finish_touchup, prepare_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
@@ -66,7 +70,7 @@ THUMBNAIL_PX = 384
 REFERENCES_KEPT = 64
 """Small copies of reference pictures that are kept, 0.2 MB each, because a style is read again and again."""
 
-__all__ = ["Finisher", "finish", "finish_plain", "fit"]
+__all__ = ["Finisher", "finish", "finish_plain", "finish_repaint", "fit"]
 
 
 def fit(prepared: Prepared, framing: Framing) -> Fitted:
@@ -112,6 +116,15 @@ def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
     verdict = _verdict(prepared, picture, spec)
     findings = (*verdict.findings, *unlit_findings(spec), *unstyled_findings(spec))
     return _finished(picture, replace(verdict, findings=findings), started_at)
+
+
+def finish_repaint(prepared: PreparedRepaint, painted: Painted, order: RepaintOrder) -> Finished:
+    """Paste a painted scene into the picture or photo that it repaints, inspect it and encode it."""
+    if isinstance(order, EnhancementOrder):
+        assert isinstance(prepared, PreparedEnhancement)
+        return finish_enhancement(prepared, painted, order)
+    assert not isinstance(prepared, PreparedEnhancement)
+    return finish_touchup(prepared, painted, order)
 
 
 def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
@@ -177,8 +190,10 @@ class Finisher:
         """Draw the region of a touch-up. Raises as `find_region` does."""
         return find_region(self._assets, order, self._matting)
 
-    def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
-        """Read a touch-up's files and fit its crop into the scene of `framing`. Raises NotFound for a deleted file."""
+    def prepare_repaint(self, order: RepaintOrder, framing: Framing) -> Placed:
+        """Read what is repainted and fit its crop into the scene of `framing`. Raises NotFound for a deleted file."""
+        if isinstance(order, EnhancementOrder):
+            return prepare_enhancement(self._assets, order, framing, self._matting)
         return prepare_touchup(self._assets, order, framing, self._matting)
 
     def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

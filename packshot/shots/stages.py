@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from packshot.contract.clips import ClipJob
+from packshot.contract.enhancement import EnhancementSpec
 from packshot.contract.light import ShadowKind
 from packshot.contract.proof import Proof
 from packshot.contract.recipe import EngineStamp
@@ -219,6 +220,36 @@ class PreparedTouchup:
 
 
 @dataclass(frozen=True)
+class EnhancementOrder:
+    """A photo to repaint: its asset, the product's place on the canvas, and what to do."""
+
+    spec: ShotSpec
+    enhancement: EnhancementSpec
+    layout: LayoutFiles
+    photo_key: str
+
+
+@dataclass(frozen=True)
+class PreparedEnhancement:
+    """What a render is pasted into. `base` is the photo at the canvas's size, uint8 HxWx3.
+
+    `region` is uint8 HxW, 255 = repainted. `flat` is the product on its own place. `product_by` is the factor by which
+    it was enlarged. `framing` is how the crop shows its scene.
+    """
+
+    base: U8
+    region: U8
+    flat: Flat
+    product_by: float
+    framing: Framing
+
+
+RepaintOrder = TouchupOrder | EnhancementOrder
+"""Work that paints a part of a picture or photo that exists."""
+PreparedRepaint = PreparedTouchup | PreparedEnhancement
+
+
+@dataclass(frozen=True)
 class ClipOrder:
     """A clip to make. `image_key` is the finished picture's asset, and `layout` gives the product's place in it."""
 
@@ -300,12 +331,12 @@ class Stages(Protocol):
         """Put the product into the painted scene. `products` is an `Understood`'s; only relighting needs it."""
         ...
 
-    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
-        """Read a touch-up's picture, region and layout, and fit the crop into the scene of `framing`."""
+    async def prepare_repaint(self, order: RepaintOrder, framing: Framing) -> Placed:
+        """Read the picture or photo, its region and its layout, and fit the crop into the scene of `framing`."""
         ...
 
-    async def finish_touchup(self, prepared: Any, painted: Painted, order: TouchupOrder) -> Finished:
-        """Paste the painted scene into the picture."""
+    async def finish_repaint(self, prepared: Any, painted: Painted, order: RepaintOrder) -> Finished:
+        """Paste the painted scene into the picture or photo."""
         ...
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

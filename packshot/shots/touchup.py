@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -35,7 +34,7 @@ from packshot.store.assets import Assets
 from packshot.types import U8, Flat, Framing, Kept
 from packshot.verdict.inspect import inspect
 
-__all__ = ["find_region", "finish_touchup", "moved", "prepare_touchup"]
+__all__ = ["WIDER_PX", "find_region", "finish_touchup", "moved", "prepare_touchup", "unlocked"]
 
 WIDER_PX = 8
 """By how many of the engine's pixels it paints beyond the region, so that nothing of the old picture stays at its
@@ -181,12 +180,18 @@ def _verdict(
         generated=True,
         gain_png=prepared.gain_png,
     )
-    findings: Sequence[Finding] = verdict.findings
-    if not order.touchup.locked:
-        findings = [Finding("lock", "warning", NOT_APPLICABLE) if one.check == "lock" else one for one in findings]
+    findings = unlocked(verdict, locked=order.touchup.locked).findings
     kept = [earlier[check] for check in ("framing", "light", "relight", "material") if check in earlier]
     repainted = _repainted(prepared, order.touchup, picture)
     return replace(verdict, findings=(*findings, *kept, repainted, *painted.render.findings))
+
+
+def unlocked(verdict: Verdict, *, locked: bool) -> Verdict:
+    """The verdict of a picture whose product is `locked`, or else was painted: then nothing can be said of the lock."""
+    if locked:
+        return verdict
+    findings = (Finding("lock", "warning", NOT_APPLICABLE) if one.check == "lock" else one for one in verdict.findings)
+    return replace(verdict, findings=tuple(findings))
 
 
 def _repainted(prepared: PreparedTouchup, touchup: TouchupSpec, picture: U8) -> Finding:

@@ -69,6 +69,7 @@ CLOSED = [
     ("POST", "/v1/images/x/reviews"),
     ("POST", "/v1/images/x/redo"),
     ("POST", "/v1/images/x/touchups"),
+    ("POST", "/v1/photos/x/enhancements"),
     ("GET", "/v1/images/x/versions"),
     ("POST", "/v1/images/x/restore"),
     ("POST", "/v1/shares"),

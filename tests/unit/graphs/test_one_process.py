@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -209,6 +210,32 @@ def test_a_touchup_paints_a_part_of_a_picture_and_goes_back(client: Client) -> N
     assert client.versions(parent.id).newest == new.id
     assert client.restore(parent.id).superseded_by is None
     assert client.versions(new.id).newest == parent.id
+
+
+@pytest.mark.parametrize("target", ["product", "scene", "all"])
+def test_a_photo_is_repainted_in_its_target_alone(client: Client, target: str) -> None:
+    photo = client.upload(png(shade=40))
+    product = np.zeros((photo.height, photo.width), np.uint8)
+    product[20:70, 30:90] = 255
+    mask = client.put_mask(photo.id, encode_png(product))
+    request = {"mask_id": mask.id, "target": target, "prompt": "a red mug", "steps": 4, "strength": 0.5}
+    accepted = client.enhance(photo.id, request)
+    list(client.events([accepted.id]))
+    ended = client.shot(accepted.id)
+    assert (ended.kind, ended.status, ended.error) == ("enhancement", "done", None)
+    (image,) = ended.images
+    before, after = read_png(client.download(photo.url)), read_png(client.download(image.url))
+    assert after.shape == before.shape
+    changed = (before != after).any(axis=-1)
+    border = np.ones((9, 9), np.uint8)  # a soft border belongs to both sides
+    inside, outside = changed[cv2.erode(product, border) > 0], changed[cv2.dilate(product, border) == 0]
+    assert bool(inside.any()) is (target != "scene"), "the product"
+    assert bool(outside.any()) is (target != "product"), "the scene"
+    found = {finding.check: finding for finding in image.verdict.findings}
+    assert found["enhancement"].level == "ok"
+    assert found["lock"].level == ("ok" if target == "scene" else "warning")
+    assert image.recipe.enhancement is not None
+    assert image.recipe.enhancement.target == target
 
 
 def test_several_engines_paint_with_their_own_packs_and_idle_ones_make_room(

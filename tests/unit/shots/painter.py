@@ -14,10 +14,9 @@ from packshot.references import ReferencePicture, References
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
-from packshot.shots.finish import finish
+from packshot.shots.finish import finish, finish_repaint
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, Proofread, TextOrder, TouchupOrder
-from packshot.shots.touchup import finish_touchup
+from packshot.shots.stages import ClipOrder, Filmed, PreparedRepaint, Proofread, RepaintOrder, TextOrder
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
@@ -99,11 +98,11 @@ class Painter:
     ) -> Finished:
         return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
-    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
-        return await asyncio.to_thread(self.finisher.prepare_touchup, order, framing)
+    async def prepare_repaint(self, order: RepaintOrder, framing: Framing) -> Placed:
+        return await asyncio.to_thread(self.finisher.prepare_repaint, order, framing)
 
-    async def finish_touchup(self, prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
-        return await asyncio.to_thread(finish_touchup, prepared, painted, order)
+    async def finish_repaint(self, prepared: PreparedRepaint, painted: Painted, order: RepaintOrder) -> Finished:
+        return await asyncio.to_thread(finish_repaint, prepared, painted, order)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)

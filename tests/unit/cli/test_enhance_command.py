@@ -1,0 +1,43 @@
+"""`packshot enhance`, on a server whose director paints grey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from packshot.imaging.codec import read_png
+from packshot.types import Detection
+from tests.api_graph import Api, png
+from tests.cli_server import call, last_json
+from tests.unit.cli.test_clip_command import filming
+
+__all__ = ["filming"]
+
+
+def test_a_folder_is_run_through_and_photos_without_the_product_are_skipped(
+    filming: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACKSHOT_KEY", filming.key)
+    filming.graph.shown = {"mug": (Detection((20, 20, 100, 80), 0.9),), "lamp": ()}
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(shade=50))
+    (folder / "broken.png").write_bytes(b"no picture")
+    done = call("enhance", folder, "--text", "mug", "--prompt", "a mug", "-o", out, "--host", filming.url, "--json")
+    assert done.exit_code == 1, done.stderr  # one photo is broken
+    states = {Path(str(row["photo"])).name: row["state"] for row in last_json(done)["photos"]}
+    assert states == {"a.png": "done", "broken.png": "failed"}
+    before, after = read_png(png(shade=50)), read_png((out / "a-product.png").read_bytes())
+    assert (after[:10] == before[:10]).all()
+    assert (after[45:55, 50:70] != before[45:55, 50:70]).any()
+    skipped = call("enhance", folder / "a.png", "--text", "lamp", "-o", out, "--host", filming.url)
+    assert skipped.exit_code == 0
+    assert "skipped: the photo must show the product" in skipped.stderr
+
+
+def test_an_option_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    result = call("enhance", tmp_path / "a.png", "--target", "label")
+    assert result.exit_code == 2
+    assert "--target: input should be 'product', 'scene' or 'all', got 'label'" in result.stderr
