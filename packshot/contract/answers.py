@@ -270,6 +270,14 @@ class TryAnswer(Answer):
     error: str | None = Field(None, exclude_if=absent, description="The code of the error that ended it; else absent.")
 
 
+class ProofAnswer(Answer):
+    """The proof of a shot's text."""
+
+    text: Literal[True]
+    must_read: tuple[str, ...]
+    master: str | None = Field(description="The photo id of the artwork that is read; null = the products' photos.")
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -301,6 +309,7 @@ class ResolvedRequest(Answer):
         None, exclude_if=absent, description="With the SHA-256 of each file; absent if there are none."
     )
     retry: RetryAnswer | None = Field(None, exclude_if=absent, description="Absent if pictures are painted once.")
+    proof: ProofAnswer | None = Field(None, exclude_if=absent, description="Absent if no text is proven.")
 
 
 class MarginsAnswer(Answer):

@@ -37,7 +37,7 @@ def columns(made: Plan) -> list[tuple[int | None, str, str]]:
 
 
 def test_the_proof_of_text_is_counted_for_the_rows_that_need_it() -> None:
-    items = [*ITEMS, {"sku": "C", "photo": "c.jpg", "category": "medical"}]
+    items: list[dict[str, Any]] = [*ITEMS, {"sku": "C", "photo": "c.jpg", "category": "medical"}]
     off = [{**ITEMS[0], "proof": {"text": False}}, *items[1:]]
     bare = planned().device_s
     text_s = 2 * COST.text_s  # of the two scenes of a row

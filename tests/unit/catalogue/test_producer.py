@@ -171,8 +171,8 @@ def test_a_category_holds_files_until_a_person_approves(
 def test_a_row_in_a_category_is_proven_against_its_master(
     store: Store, settings: Settings, tenant: Tenant, photo: PhotoRecord
 ) -> None:
-    row = {"photo": photo.id, "box": BOX}
-    items = [
+    row: dict[str, Any] = {"photo": photo.id, "box": BOX}
+    items: list[dict[str, Any]] = [
         {"sku": "CREAM", **row, "category": "cosmetics", "proof": {"must_read": ["30 ml"], "master": photo.id}},
         {"sku": "MUG", **row},
         {"sku": "LOST", **row, "proof": {"master": "ph_0123456789abcdefghij"}},

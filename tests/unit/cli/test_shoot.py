@@ -151,7 +151,7 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         0.5,
     ]
     options += ["--control-start", 0.1, "--control-end", 0.9, "--shadow-direction", 90, "--reflection", 0.4]
-    options += ["--relight", 0.3, "--retry", "2:floating,scene", "--must-read", "30 ml", "--master", photo]
+    options += ["--relight", 0.3, "--retry", "2:floating,scene", "--must-read", "30 ml", "--master", str(photo)]
     options += ["--engine", "second"]
     options += ["--priority", "catalogue", "--canvas", "640x512", "--seed", 9]
     result = shoot(served, monkeypatch, photo, *options)
