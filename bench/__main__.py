@@ -33,6 +33,7 @@ ROWS = (
     "p10_ready",
     "p11_finishing",
     "p12_queue",
+    "p14_adapters",
     "p15_lane",
     "p16_conditions",
     "p17_audit",

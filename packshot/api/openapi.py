@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
+from packshot.contract.adapters import ADAPTER_BODIES
 from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
@@ -31,6 +32,7 @@ from packshot.contract.reviews import REVIEW_BODIES
 from packshot.contract.shot_style import STYLE_BODIES
 from packshot.contract.touchups import TOUCHUP_BODIES
 from packshot.contract.usage import USAGE_BODIES
+from packshot.contract.verify import VERIFY_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
 from packshot.errors import (
     BadInput,
@@ -55,6 +57,7 @@ _ALWAYS = {
 
 _BODIES: tuple[type[BaseModel], ...] = (
     *BODIES,
+    *ADAPTER_BODIES,
     *PROJECT_BODIES,
     *DELIVERY_BODIES,
     *CLIP_BODIES,
@@ -64,6 +67,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *WEBHOOK_BODIES,
     *USAGE_BODIES,
     *STYLE_BODIES,
+    *VERIFY_BODIES,
     Manifest,
 )
 
@@ -197,11 +201,16 @@ def png_body_json() -> dict[str, Any]:
     return file_body_json("image/png")
 
 
+def form_json(model: type[Request]) -> dict[str, Any]:
+    """A multipart body with one part for each field of `model`."""
+    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
     """A multipart body with one part for each field of `model`, or a JSON body of the model of `instead`."""
-    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-    body = body_json(instead)
-    body["requestBody"]["content"] = content | body["requestBody"]["content"]
+    body = form_json(model)
+    body["requestBody"]["content"] |= body_json(instead)["requestBody"]["content"]
     return body
 
 

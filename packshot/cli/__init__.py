@@ -8,6 +8,7 @@ import typer
 
 import packshot
 from packshot.cli import (
+    adapters,
     audit,
     catalogue,
     clip,
@@ -22,7 +23,9 @@ from packshot.cli import (
     shoot,
     tenants,
     touchup,
+    train,
     up,
+    verify,
 )
 from packshot.telemetry.context import bound
 
@@ -60,11 +63,14 @@ app.command("down")(up.down)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)
+app.command("verify")(verify.verify)
 app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(train.app, name="train")
 app.add_typer(audit.app, name="audit")
 app.add_typer(loadtest.app, name="loadtest")
 

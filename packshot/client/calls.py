@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from packshot.client.errors import foreign_answer
+from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -45,6 +46,7 @@ from packshot.contract.shot_style import PaletteAnswer, PaletteRequest, Referenc
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 
 T = TypeVar("T")
 Read = TypeVar("Read", bound=Answer)
@@ -128,6 +130,11 @@ def upload(data: bytes, media_type: str, project_id: str | None, sent: Sent | No
     if project_id is not None:
         options["data"] = {"project_id": project_id}
     return Call("POST", "/v1/photos", reading(PhotoAnswer), options)
+
+
+def verify(data: bytes) -> Call[VerifyAnswer]:
+    file = ("file", io.BytesIO(data), "application/octet-stream")
+    return Call("POST", "/v1/verify", reading(VerifyAnswer), Options(files={"file": file}))
 
 
 def offer_upload(data: bytes, media_type: str) -> Call[UploadAnswer]:
@@ -319,6 +326,24 @@ def find_palette(references: Sequence[ReferenceIn]) -> Call[PaletteAnswer]:
 
 def delete_style(style_id: str) -> Call[None]:
     return Call("DELETE", f"/v1/styles/{style_id}", nothing)
+
+
+def adapters() -> Call[AdapterPage]:
+    return Call("GET", "/v1/adapters", reading(AdapterPage))
+
+
+def add_adapter(data: bytes, name: str, texts: Mapping[str, str | None]) -> Call[AdapterAnswer]:
+    options = Options(files={"file": ("adapter.safetensors", io.BytesIO(data), "application/octet-stream")})
+    options["data"] = {"name": name, **{field: text for field, text in texts.items() if text is not None}}
+    return Call("POST", "/v1/adapters", reading(AdapterAnswer), options)
+
+
+def change_adapter(adapter_id: str, change: AdapterChange) -> Call[AdapterAnswer]:
+    return Call("PATCH", f"/v1/adapters/{adapter_id}", reading(AdapterAnswer), Options(json=_set_fields(change)))
+
+
+def delete_adapter(adapter_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/adapters/{adapter_id}", nothing)
 
 
 def engines() -> Call[EnginesAnswer]:

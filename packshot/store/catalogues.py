@@ -103,6 +103,7 @@ class Catalogues:
         own = {"catalogue_id": catalogue_id, "tenant_id": tenant_id}
         style = manifest.defaults.style
         used = [one.picture_id for one in style.references] if style else []
+        used += [one.id for one in manifest.defaults.adapters]
         with self._database.write() as connection:
             hold_pictures(connection, tenant_id, used)
             connection.execute(new)

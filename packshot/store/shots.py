@@ -100,7 +100,7 @@ class Shots:
                     _refuse_another_body(row, digest, sent_digest)
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
-            images = spec.images if job is None else job.images
+            images = spec.paintings if job is None else job.images
             refusal = check_budgets(connection, tenant_id, key_id, images, price_device_s)
             if refusal is None:
                 hold_project(connection, tenant_id, project_id)
@@ -253,7 +253,8 @@ def insert_shot(
     """
     request = spec.to_json()
     references = spec.style.references if spec.style is not None and job is None else ()  # other jobs see none
-    used = [one.picture_id for one in references]
+    adapters = spec.adapters if job is None or job.kind != "clip" else ()
+    used = [one.picture_id for one in references] + [one.id for one in adapters]
     hold_pictures(connection, tenant_id, used)
     mask_ids = _pin_masks(connection, tenant_id, spec)
     new = shot.insert().values(
@@ -278,7 +279,7 @@ def insert_shot(
         steps=spec.steps if job is None or job.steps is None else job.steps,
         preview_version=0,
         version=1,
-        images=spec.images if job is None else job.images,
+        images=spec.paintings if job is None else job.images,
         row_steps=spec.row_steps if row_steps is None else row_steps,
         engine=engine_of(spec, "shot" if job is None else job.kind),
         project_id=project_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from packshot.settings import Settings
+from packshot.store.adapters import Adapters
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.audit import Audit
@@ -17,8 +18,10 @@ from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
 from packshot.store.delivered import DeliveredFiles
+from packshot.store.fingerprints import Fingerprints
 from packshot.store.images import Images
 from packshot.store.keys import Keys
+from packshot.store.lookalikes import Lookalikes
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
 from packshot.store.outbound import Outbound
@@ -47,10 +50,11 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
-    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
-    others see them, the files `delivered` of them and their `clips`; `projects` and `styles`; `catalogues` and
-    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them; the
-    `audit` trail of all this; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by
+    which others see them, the files `delivered` of them and their `clips`; the `fingerprints` of pictures and
+    files, and the search for `lookalikes` among them; `projects`, `styles` and `adapters`; `catalogues` and
+    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
+    the `audit` trail of all this; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
     `snapshots`, which one process takes for all; `database`, which all of them use.
     """
 
@@ -73,11 +77,14 @@ class Store:
         self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
         self.clips = Clips(database)
+        self.fingerprints = Fingerprints(database)
+        self.lookalikes = Lookalikes(self.fingerprints)
         self.catalogues = Catalogues(database)
         self.catalogue_photos = CataloguePhotos(database, references)
         self.catalogue_work = CatalogueWork(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
+        self.adapters = Adapters(database, references)
         self.queue = Queue(
             database,
             references,

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Row, delete, update
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
 from packshot.contract.style import Reference
 from packshot.store.audit_rows import record
@@ -30,6 +31,7 @@ class StyleFields(TypedDict, total=False):
     palette: Sequence[str]
     references: Sequence[Reference]
     light_deg: float | None
+    adapters: Sequence[AdapterUse]
 
 
 class Styles:
@@ -61,7 +63,7 @@ class Styles:
             created_at=Now(),
         )
         with unique_name(style, name), self._database.write() as connection:
-            used = [one.picture_id for one in fields.get("references", ())]
+            used = _used(fields)
             hold_pictures(connection, tenant_id, used)
             self._references.take(connection, files)
             row = connection.execute(new.returning(*style.c)).one()
@@ -98,9 +100,10 @@ class Styles:
             change = change.values(thumbnail_key=files[0].key)
         with unique_name(style, fields.get("name", "")), self._database.write() as connection:
             row = before = own_row(connection, style, tenant_id, style_id, lock=True)
-            if "references" in fields:
+            if "references" in fields or "adapters" in fields:
+                stored = _record(before)
                 forget_uses(connection, style_id)
-                used = [one.picture_id for one in fields["references"]]
+                used = _used(StyleFields(references=stored.references, adapters=stored.adapters) | fields)
                 hold_pictures(connection, tenant_id, used)
                 use_pictures(connection, used, style_id=style_id)
             self._references.take(connection, files)
@@ -124,12 +127,20 @@ class Styles:
         self._references.purge(keys)
 
 
+def _used(fields: StyleFields) -> list[str]:
+    """The ids of the pictures and adapters that a style of these fields refers to."""
+    pictures = [one.picture_id for one in fields.get("references", ())]
+    return pictures + [one.id for one in fields.get("adapters", ())]
+
+
 def _columns_json(fields: StyleFields) -> dict[str, Any]:
     """The fields as columns. An empty list is NULL, as in rows of an earlier version."""
     values: dict[str, Any] = dict(fields)
     if "references" in fields:
         values["references"] = [one.to_json() for one in fields["references"]]
-    for name in ("forbidden_words", "palette", "references"):
+    if "adapters" in fields:
+        values["adapters"] = [{"id": one.id, "scale": one.scale} for one in fields["adapters"]]
+    for name in ("forbidden_words", "palette", "references", "adapters"):
         if name in values:
             values[name] = list(values[name]) or None
     return values
@@ -149,4 +160,5 @@ def _record(row: Row[Any]) -> StyleRecord:
         palette=tuple(row.palette or ()),
         references=tuple(Reference.from_json(one) for one in row.references or ()),
         light_deg=row.light_deg,
+        adapters=tuple(AdapterUse.from_json(one) for one in row.adapters or ()),
     )

@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 from packshot.contract.clips import ClipJob
 from packshot.contract.style import Reference
 from packshot.errors import BadInput, Conflict, LeaseLost, NotFound
+from packshot.imaging.fingerprint import Fingerprint
+from packshot.store.adapters import NewAdapter
 from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, Tenant
 from packshot.store.schema import deletion, metadata
@@ -18,6 +20,8 @@ from packshot.store.store import Store
 from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
 from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
+
+SOME = Fingerprint(b"hashes", b"sketch")
 
 
 def rows_of(store: Store, tenant: Tenant) -> dict[str, int]:
@@ -44,11 +48,19 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     photo = add_photo(store, tenant, "a", project_id=joined.id)
     store.styles.add(tenant.id, name="marble", thumbnail=b"thumb " + own, references=[Reference(photo.id)])
     add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
+    own_look = NewAdapter(
+        name="look", kind="lora", engine="mini", family="mini", rank=4, trigger="", licence="", trained_from=None
+    )
+    store.adapters.add(tenant.id, own_look, b"look " + own)
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
     store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
     store.budgets.set(tenant.id, {"images_per_day": 100})
     ended = store.queue.commit(
-        claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own, gain_png=b"gain " + own)]
+        claim(store),
+        [
+            new_image(png=b"shared", fingerprint=SOME),
+            new_image(1, png=b"image " + own, gain_png=b"gain " + own),
+        ],
     )
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     film = ClipJob(ended.images[0].id, "orbit", 2.0, 64, "webp")
@@ -95,6 +107,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         b"film 2",
         b"mask 2",
         b"thumb 2",
+        b"look 2",
         b"rgba 2",
         b"alpha 2",
     } <= left
@@ -110,13 +123,14 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "masks": 3,
         "uploads": 2,
         "styles": 1,
+        "adapters": 1,
         "projects": 1,
         "catalogues": 1,
         "catalogue_rows": 1,
         "catalogue_photos": 1,
         "catalogue_shots": 1,
         "catalogue_files": 1,
-        "files": 11,
+        "files": 12,
         "share_links": 1,
         "webhooks": 1,
         "budgets": 1,
