@@ -23,6 +23,7 @@ RoleName = Literal[
     "scheduler",
     "matting",
     "judge",
+    "reader",
     "geometry",
     "detector",
     "image_encoder",
@@ -55,6 +56,7 @@ ClassName = Literal[
     "Qwen2Tokenizer",
     "Qwen3Model",
     "RRDBNet",
+    "RapidReader",
     "SRVGGNetCompact",
     "Sam",
     "Sam2Model",
@@ -90,6 +92,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "controlnet_inpaint": ("ControlNetModel",),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
+    "reader": ("RapidReader",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
     "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
@@ -134,8 +137,11 @@ ReferenceForm = Literal["embedding", "picture"]
 """How an engine reads a reference: the image encoder's vector, or the pixels."""
 SEE_PICTURES: frozenset[Recipe] = frozenset({"flow_edit"})
 """The recipes whose networks read the pixels of references."""
+ADAPTED_RECIPES: tuple[Recipe, ...] = ("unet_controlnet",)
+"""The recipes whose networks take adapters."""
 
 __all__ = [
+    "ADAPTED_RECIPES",
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
     "FURTHER_RENDER_ROLES",
