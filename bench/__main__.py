@@ -36,6 +36,7 @@ ROWS = (
     "p14_adapters",
     "p15_lane",
     "p16_conditions",
+    "p17_audit",
     "first_picture",
     "first_hour",
     "memory",

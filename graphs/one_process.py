@@ -36,6 +36,7 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.signing import load_signer
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
@@ -67,7 +68,18 @@ from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish, finish_repaint
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.references import ReferenceReader
-from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedRepaint, Region, RegionOrder, RepaintOrder
+from packshot.shots.stages import (
+    ClipOrder,
+    Examined,
+    Filmed,
+    Prepared,
+    PreparedRepaint,
+    Proofread,
+    Region,
+    RegionOrder,
+    RepaintOrder,
+    TextOrder,
+)
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
@@ -294,6 +306,9 @@ class LocalStages:
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
 
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await self._pixels.run(self._finisher.proofread, png, order)
+
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         async for update in filmed_by(self._finisher.film(order), self._pixels.run):
             yield update
@@ -314,7 +329,9 @@ class LocalGraph:
         self._store = store
         geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
         self._models = Models(segmenter, packs, settings, geometry=geometry, detector=detector, freeze=freeze)
-        self._finisher = Finisher(store.assets, load_matting(matting))
+        signer = load_signer(settings)
+        self.signing_key_id = signer.key_id
+        self._finisher = Finisher(store.assets, load_matting(matting), signer)
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
@@ -398,6 +415,9 @@ class LocalGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def examine(self, png: bytes) -> Examined:
+        return await self._pixels.run(self._finisher.examine, png)
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await self._pixels.run(self._finisher.read_style, files)

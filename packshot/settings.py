@@ -94,6 +94,20 @@ class Settings(BaseSettings):
         "", description="File with that key, read at each call; or a folder with one named after each remote pack."
     )
 
+    # Signing of delivered files
+    signing_certificate: str = Field(
+        "", description="Chain of the signing certificate, PEM; empty (and no file) = a development certificate."
+    )
+    signing_certificate_file: str = Field("", description="File with that chain.")
+    signing_key: SecretStr = Field(SecretStr(""), description="Its private key, PEM; from a secret.")
+    signing_key_file: str = Field("", description="File with that key.")
+    signing_hook: str = Field(
+        "", description="module:callable that signs bytes instead, with a key that stays in a key service."
+    )
+    signing_timestamp_url: str = Field(
+        "", description="Time stamp server (RFC 3161) that is asked for each delivered file; empty = none."
+    )
+
     # Request limits
     max_body_bytes: int = Field(32 * MIB, gt=0, description="Largest other request body, bytes; more gets 413.")
     max_photo_bytes: int = Field(96 * MIB, gt=0, description="Largest body of a photo's upload, bytes; more gets 413.")
@@ -129,6 +143,10 @@ class Settings(BaseSettings):
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
 
+    public_verify: int = Field(
+        0, ge=0, description="Files that people without a key may ask about at POST /v1/verify, a minute and gateway."
+    )
+
     # What an operator sees
     log_format: Literal["text", "json"] = Field(
         "text", description="Log lines: text, or json with one object a line on the standard output."
@@ -157,6 +175,9 @@ class Settings(BaseSettings):
     candidate_mask_hours: float = Field(24.0, gt=0, description="Hours after which an unused mask is deleted.")
     retention_days: float = Field(
         0.0, ge=0, description="Days after which ended shots and unused photos are deleted; 0 = never."
+    )
+    audit_days: float = Field(
+        365.0, ge=0, description="Days after which lines of the audit trail are deleted; 0 = never."
     )
     max_asset_bytes: int = Field(
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."

@@ -276,10 +276,12 @@ class Layout:
 class Flat:
     """A layout painted at the canvas's full resolution, without a background.
 
-    `pixels` is uint8 HxWx4 RGBA, straight (not premultiplied); alpha 0 = no product.
+    `pixels` is uint8 HxWx4 RGBA, straight (not premultiplied); alpha 0 = no product. `boxes` are the layers' visible
+    parts, in painting order; empty = not known.
     """
 
     pixels: U8
+    boxes: tuple[BoxXYXY, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.pixels, "flat", np.uint8, 3, 4)

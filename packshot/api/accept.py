@@ -26,7 +26,9 @@ from packshot.api.styling import style_of
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
-from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
+from packshot.contract.proof import Proof
+from packshot.contract.requests import LayerIn, ProofIn, Request, ShadowIn, ShotRequest
+from packshot.contract.retry import Retry
 from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
 from packshot.contract.style import Style
 from packshot.errors import BadInput, FieldError, UnsupportedMedia
@@ -200,6 +202,25 @@ def _relight(body: ShotRequest) -> Relight | None:
     return Relight(body.relight.amount)
 
 
+def _retry(body: ShotRequest) -> Retry | None:
+    """When pictures are painted again. Raises BadInput `invalid_request` without a painted scene."""
+    if body.retry is None:
+        return None
+    if body.background != "generate":
+        rule = f"retry paints a scene by another seed, and needs background generate, got {body.background}"
+        errors: list[FieldError] = [{"loc": ["retry"], "msg": rule}]
+        raise BadInput("invalid_request", f"{rule}; leave retry out, or paint a scene.", errors=errors)
+    return Retry(body.retry.max, tuple(dict.fromkeys(body.retry.on)))
+
+
+def proof_of(asked: ProofIn | None) -> Proof | None:
+    """The proof of text that a request names; None = none. Raises BadInput as `checked_label`."""
+    if asked is None or not asked.text:
+        return None
+    words = tuple(checked_label(word, "proof.must_read").strip() for word in asked.must_read)
+    return Proof(must_read=words, master=asked.master)
+
+
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in. A style is written out (`styled_request`).
 
@@ -228,6 +249,8 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         sampler=body.sampler,
         style=style,
         adapters=adapters_of(body.adapters),
+        retry=_retry(body),
+        proof=proof_of(body.proof),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

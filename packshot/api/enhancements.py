@@ -82,6 +82,8 @@ async def enhance_photo(photo_id: str, request: Request, services: Wired, tenant
         engine = pick_engine(body.engine, services.graph.engines())
         adapters = await found_adapters(services, tenant.id, body.adapters, engine)
         spec = _spec(services, photo, mask, body.model_copy(update={"adapters": adapters}) if adapters else body)
+        if spec.proof is not None and spec.proof.master is not None:
+            await in_thread(services.store.photos.get, tenant.id, spec.proof.master)
         job = _job(photo, mask, body, spec, engine)
         add = partial(
             services.store.shots.add,

@@ -176,6 +176,8 @@ def _add(
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
         boxes[layer.mask_id] = mask.cutout_bbox_xyxy or mask.bbox_xyxy
     check_layers_together(body.layers, boxes, canvas, services.settings.max_photo_px)
+    if stored.proof is not None and stored.proof.master is not None:
+        services.store.photos.get(tenant.id, stored.proof.master)
     sku = None if body.sku is None else checked_label(body.sku, "sku")
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
     engine = pick_engine(stored.engine, services.graph.engines())

@@ -30,6 +30,7 @@ from packshot.contract.answers import (
     ShotPage,
     WholeImageAnswer,
 )
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
@@ -43,6 +44,7 @@ from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
 
 T = TypeVar("T")
@@ -297,6 +299,10 @@ class AsyncClient:
         """Set the fields of a style that `change` sets."""
         return await self._do(calls.change_style(style_id, change))
 
+    async def verify(self, data: bytes) -> VerifyAnswer:
+        """Ask whether a file was made by this server, by which shot, and what was done to it since."""
+        return await self._do(calls.verify(data))
+
     async def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
         """Find the palette and the light of pictures, as a shot's style does."""
         return await self._do(calls.find_palette(references))
@@ -374,6 +380,21 @@ class AsyncClient:
         """
         pages = [page async for page in self._pages(calls.usage(group, since, until))]
         return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
+
+    async def audit(
+        self,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        object_id: str | None = None,
+        tenant_id: str | None = None,
+        cursor: int = 0,
+    ) -> AsyncIterator[AuditLine]:
+        """Yield the lines of the audit trail, oldest first. See `Client.audit`."""
+        while page := await self._do(calls.audit(after, before, object_id, tenant_id, cursor)):
+            for line in page:
+                yield line
+            cursor = page[-1].number
 
     async def budget(self, owner_id: str) -> BudgetAnswer:
         """Get the budgets of a tenant or key, with what is spent of them. It needs an admin key."""

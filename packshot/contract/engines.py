@@ -89,8 +89,8 @@ class EngineInfo(Answer):
     licences: dict[str, str] = Field(description="The licence of each role's weights.")
 
     def price_of(self, spec: ShotSpec) -> float:
-        """What the engine's vendor is paid for a shot, in device-seconds; 0 for an engine of our own."""
-        return self.price_device_s * spec.images if spec.background.generated else 0.0
+        """What the engine's vendor is paid for a shot at most, in device-seconds; 0 for an engine of our own."""
+        return self.price_device_s * spec.paintings if spec.background.generated else 0.0
 
 
 class EnginesAnswer(Answer):

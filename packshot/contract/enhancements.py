@@ -14,6 +14,7 @@ from packshot.contract.requests import (
     MAX_WORDS_CHARS,
     MetaName,
     MetaValue,
+    ProofIn,
     Request,
 )
 from packshot.contract.shot_spec import Sampler
@@ -62,6 +63,9 @@ class EnhancementRequest(Request):
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."
+    )
+    proof: ProofIn | None = Field(
+        None, description="Prove that the product's text was not changed, as a shot's `proof`; null = it is not read."
     )
     priority: Priority = Field("interactive", description="interactive, or catalogue for work that may wait.")
     project_id: str | None = Field(None, min_length=1, max_length=64, description="The project that the picture joins.")

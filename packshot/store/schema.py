@@ -352,9 +352,11 @@ image = Table(
     Column("version", Integer),  # NULL = 1
     Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
     Column("superseded_by", _ID),
+    Column("text_state", String(16)),  # the worst finding about its text; NULL = its text was not read
     Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+    Index(None, "asset_key"),  # the picture of a file in question
     Index(  # the versions that were made of a picture
         "ix_image_supersedes",
         "supersedes",
@@ -447,11 +449,14 @@ delivered_file = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
     Column("source_type", String(200)),
     Column("changes", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("mark", BigInteger, index=True),
+    Column("instance_id", String(60), index=True),
+    Column("signed_by", String(80)),
     UniqueConstraint("image_id", "recipe"),
 )
 

@@ -10,6 +10,7 @@ from sqlalchemy import Row, delete, update
 from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
 from packshot.contract.style import Reference
+from packshot.store.audit_rows import record
 from packshot.store.database import Database, moment, new_id
 from packshot.store.named import own_row, unique_name
 from packshot.store.pages import page_of
@@ -67,6 +68,7 @@ class Styles:
             self._references.take(connection, files)
             row = connection.execute(new.returning(*style.c)).one()
             use_pictures(connection, used, style_id=row.id)
+            record(connection, tenant_id, "style.added", row.id)
             return _record(row)
 
     def get(self, tenant_id: str, style_id: str) -> StyleRecord:
@@ -107,6 +109,8 @@ class Styles:
             self._references.take(connection, files)
             if fields or files:
                 row = connection.execute(change.returning(*style.c)).one()
+                changed = sorted([*fields, *(["thumbnail"] if files else [])])
+                record(connection, tenant_id, "style.changed", style_id, details={"fields": changed})
             replaced = [before.thumbnail_key] if files and before.thumbnail_key else []
             self._references.drop(connection, replaced)
         self._references.purge(replaced)
@@ -119,6 +123,7 @@ class Styles:
             connection.execute(delete(style).where(style.c.id == style_id))
             keys = [row.thumbnail_key] if row.thumbnail_key else []
             self._references.drop(connection, keys)
+            record(connection, tenant_id, "style.deleted", style_id)
         self._references.purge(keys)
 
 

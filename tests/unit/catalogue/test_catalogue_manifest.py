@@ -8,7 +8,9 @@ import pytest
 from packshot.catalogue.manifest import Read, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import combinations, variants
-from packshot.contract.catalogue import MAX_ROWS
+from packshot.catalogue.proving import proof_of_item
+from packshot.contract.catalogue import MAX_ROWS, Item, Look
+from packshot.contract.requests import ProofIn
 from packshot.errors import BadInput
 
 FRAME = {
@@ -227,3 +229,19 @@ def test_a_sheet_in_another_encoding_is_refused_with_its_line() -> None:
     read = read_manifest("sku\tphoto\nä\ta.jpg\n".encode("utf-16"), "text/csv", frame=FRAME)
     assert read.manifest is not None
     assert read.manifest.items[0].sku == "ä"
+
+
+def test_the_proof_of_a_row_and_its_master() -> None:
+    sheet = b"sku,photo,category,must_read,master\nA,a.jpg,medical,30 ml;SPF 50,art/a.png\nB,b.jpg,,,https://x.example/b.png\n"
+    read = read_manifest(sheet, "text/csv", frame={**FRAME, "defaults": {"proof": {"must_read": ["AURORA"]}}})
+    assert read.manifest is not None
+    first, _ = read.manifest.items
+    proof = proof_of_item(read.manifest.defaults, first)
+    assert proof is not None
+    assert (proof.must_read, proof.master) == (["30 ml", "SPF 50"], "art/a.png")
+    assert [(one.row, one.column) for one in read.problems] == [(3, "proof.master")]
+    bare = Item(sku="C", photo="c.jpg")
+    assert proof_of_item(Look(), bare) is None
+    assert proof_of_item(Look(), bare.model_copy(update={"category": "alcohol"})) == ProofIn()
+    with pytest.raises(ValueError, match=r"must have proof\.text true"):
+        Item(sku="D", photo="d.jpg", category="medical", proof=ProofIn(text=False))
