@@ -20,6 +20,7 @@ AuditAction = Literal[
     "shot.cancelled",
     "touchup.asked",
     "clip.asked",
+    "enhancement.asked",
     "training.asked",
     "image.made",
     "image.approved",

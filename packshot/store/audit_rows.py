@@ -26,7 +26,12 @@ _INSERT = audit_event.insert().values(at=Now())
 
 Details = Mapping[str, JsonValue]
 
-_ASKED: dict[ShotKind, AuditAction] = {"shot": "shot.asked", "touchup": "touchup.asked", "clip": "clip.asked"}
+_ASKED: dict[ShotKind, AuditAction] = {
+    "shot": "shot.asked",
+    "touchup": "touchup.asked",
+    "clip": "clip.asked",
+    "enhancement": "enhancement.asked",
+}
 
 
 def record(
