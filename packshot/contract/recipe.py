@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from packshot.contract.retry import Try
 from packshot.contract.enhancement import EnhancementSpec
+from packshot.contract.retry import Try
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.touchup_spec import TouchupSpec
 
