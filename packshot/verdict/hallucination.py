@@ -118,11 +118,15 @@ def _strange(seen: Seen) -> NDArray[np.bool_]:
 
 
 def _usual(scene: F32, beside: NDArray[np.bool_]) -> F32:
-    """The usual colour of each row of the scene, float32 hx1x3: the median of what is beside the product."""
-    rows = [
-        np.median(row[free], axis=0) if free.any() else np.zeros(3) for row, free in zip(scene, beside, strict=True)
-    ]
-    return np.asarray(rows, np.float32)[:, None]
+    """The usual colour of each row of the scene, float32 hx1x3: the median of what is beside the product.
+
+    Every other column is read. A row that shows only the product has no usual colour, and counts as black.
+    """
+    free = beside[:, ::2]
+    counts = free.sum(axis=1)
+    ordered = np.sort(np.where(free[..., None], scene[:, ::2], np.inf), axis=1)  # what is not free comes last
+    middle = ordered[np.arange(len(ordered)), np.maximum(counts - 1, 0) // 2]
+    return np.asarray(np.where(counts[:, None] > 0, middle, 0.0), np.float32)[:, None]
 
 
 def _leaves(stats: NDArray[np.int32], size: tuple[int, int]) -> bool:

@@ -27,6 +27,7 @@ from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimi
 from packshot.contract.light import Reflection, Relight
 from packshot.contract.recipe import Recipe
 from packshot.contract.requests import ShotRequest
+from packshot.contract.retry import Retry
 from packshot.contract.shot_spec import Condition
 from packshot.contract.style import Style
 from packshot.contract.verdict import Finding, Verdict
@@ -164,7 +165,7 @@ def test_a_recipe_tells_the_whole_request() -> None:
     conditions = (*SPEC.conditions, Condition(kind="depth", scale=1.0))
     style = Style(palette=("#aabbcc",), strength=0.5, parts=("palette",))
     guided = replace(SPEC, conditions=conditions, style=style, sampler="euler")
-    full = replace(guided, reflection=Reflection(), relight=Relight())
+    full = replace(guided, reflection=Reflection(), relight=Relight(), retry=Retry(1, ("floating",)))
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 
