@@ -1,6 +1,9 @@
-"""Settings for every test: one OpenMP thread that does not spin, for small networks on a busy machine."""
+"""Settings for every test: one OpenMP thread that does not spin, for small networks on a busy machine; and nothing
+that collection imports is traversed by the garbage collector."""
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -8,6 +11,17 @@ from tests.debian_tools import missing_line
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # replicas set their own number
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """A million objects are made, and few of them are garbage: collect none meanwhile, and leave them alone later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
