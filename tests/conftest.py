@@ -1,9 +1,11 @@
-"""Settings for every test: one OpenMP thread that does not spin, for small networks on a busy machine; and nothing
-that collection imports is traversed by the garbage collector."""
+"""Settings for every test: one OpenMP thread that does not spin, for small networks on a busy machine; temporary
+folders in memory; and nothing that collection imports is traversed by the garbage collector."""
 
 import gc
 import os
+import shutil
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,14 @@ from tests.debian_tools import missing_line
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # replicas set their own number
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+MEMORY = Path("/dev/shm")  # the folder that Linux keeps in memory
+ROOM_BYTES = 4 * 2**30
+"""Several times what the folders of the whole suite hold."""
+
+if MEMORY.is_dir() and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+    # The store waits for the disk at each commit.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.hookimpl(wrapper=True)
