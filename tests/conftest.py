@@ -34,6 +34,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Let the interpreter's end find everything: libraries complain of what it leaves."""
+    gc.unfreeze()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print one line about the tests that were skipped because a program is missing."""
     reports = terminalreporter.stats.get("skipped", [])
