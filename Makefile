@@ -5,14 +5,17 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
+# Ray starts a dozen processes, and each imports torch or Ray, and our code. Where this variable is set, as on many build
+# machines, each would compile what set-up has not compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup runtime tools demo catalogue-demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
 setup: $(STAMP)                     ## The same with what tests, checks, benches and training need too
 
-# .ci/set-up says what comes and how far it is. Bytecode is compiled there, once: Ray starts a dozen processes that each
-# import torch or Ray, and where the environment forbids caching each would compile them again.
+# .ci/set-up says what comes and how far it is. It compiles the bytecode of what is imported at every start.
 $(RUNTIME): pyproject.toml constraints.txt
 	$(PYTHON) .ci/set-up $(VENV) demo $(TORCH)
 	touch $@

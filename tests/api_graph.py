@@ -40,6 +40,7 @@ from packshot.shots.stages import Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Detection, Found, Mask, Prompts, Stroke, Words
+from tests.migrated import migrated_home
 from tests.specs import recipe_of
 
 ENGINES = tuple(
@@ -280,6 +281,8 @@ def jpeg(width: int = 120, height: int = 90) -> bytes:
 @contextmanager
 def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
     """The API on a free loopback port, with a new store in `home`."""
+    if "database_url" not in changed:
+        migrated_home(home)
     settings = Settings(home=home, max_body_bytes=512 * 1024, max_photo_bytes=1024 * 1024, **changed)
     registry = CollectorRegistry()
     store = Store.from_settings(settings)

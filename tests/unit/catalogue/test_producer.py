@@ -20,6 +20,7 @@ from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
 from packshot.store.records import NewMask, PhotoRecord, Tenant
 from packshot.store.store import Store
 from packshot.types import Detection
+from tests.migrated import migrated_home
 from tests.unit.catalogue.producing import BOX, QuickGraph, add_photo, run_until, settings_of, state_of
 from tests.unit.store.catalogue_steps import add_catalogue
 
@@ -30,7 +31,7 @@ SCENES = [{"name": "scene", "values": {"marble": "on marble", "linen": "on linen
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return settings_of(tmp_path)
+    return settings_of(migrated_home(tmp_path))
 
 
 @pytest.fixture
