@@ -9,7 +9,7 @@ STAMP := $(VENV)/.ready
 # machines, each would compile what set-up has not compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup runtime tools demo catalogue-demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
+.PHONY: setup runtime tools demo catalogue-demo train-demo test shuffled k8s chart check soak attack bench loadtest eval-mini quality serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
@@ -33,6 +33,9 @@ demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painte
 
 catalogue-demo: $(RUNTIME)          ## 30 SKUs, three scenes, two channels: a whole catalogue and its set report, in out/catalogue-demo
 	$(BIN)/python -m bench.catalogue_demo
+
+train-demo: setup                   ## A LoRA of one look from 24 drawn pictures, in 5 minutes: before and after, in out/train-demo
+	$(BIN)/python -m training.train_demo
 
 test: setup                         ## The tests (README's test command; what CI runs): unit tests in two processes, then those with Ray
 	.ci/install-tools
@@ -70,6 +73,10 @@ loadtest: setup                     ## Smoke and flash sale against a cluster of
 
 eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: fewer; docs/training.md)
 	$(BIN)/python -m training.mini.evaluation $(EVAL)
+
+quality: setup                      ## Held-out products in scenes, painted and judged: table and page in out/quality (QUALITY="--pack sd15 --limit 60")
+	$(BIN)/python -m bench.defects --out out/defects
+	$(BIN)/python -m bench.quality $(QUALITY)
 
 serve: $(RUNTIME)                   ## Graph, API and studio on http://127.0.0.1:8000, no keys, loopback only (PACK=sd15 PROFILE=one-gpu)
 	$(if $(PACK),PACKSHOT_PACK=$(PACK)) $(BIN)/packshot serve $(if $(PROFILE),--profile $(PROFILE))

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     gpu_gib: float = Field(
         0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
     )
+    adapter_cache_bytes: int = Field(
+        256 * MIB, ge=0, description="Memory for adapters that each generator keeps on its device, bytes."
+    )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
     )
@@ -126,6 +129,9 @@ class Settings(BaseSettings):
     max_zip_bytes: int = Field(
         512 * MIB, gt=0, description="Largest ZIP of a catalogue's photos, bytes; unpacked it may be twice as large."
     )
+    max_adapter_bytes: int = Field(
+        256 * MIB, gt=0, description="Largest body of an adapter's upload, bytes; more gets 413."
+    )
     catalogue_photo_urls: str = Field(
         "",
         description="fsspec URL prefixes, separated by spaces, from which catalogues may read photos; empty = none.",
@@ -136,6 +142,10 @@ class Settings(BaseSettings):
 
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
+
+    public_verify: int = Field(
+        0, ge=0, description="Files that people without a key may ask about at POST /v1/verify, a minute and gateway."
+    )
 
     # What an operator sees
     log_format: Literal["text", "json"] = Field(
@@ -165,6 +175,9 @@ class Settings(BaseSettings):
     candidate_mask_hours: float = Field(24.0, gt=0, description="Hours after which an unused mask is deleted.")
     retention_days: float = Field(
         0.0, ge=0, description="Days after which ended shots and unused photos are deleted; 0 = never."
+    )
+    audit_days: float = Field(
+        365.0, ge=0, description="Days after which lines of the audit trail are deleted; 0 = never."
     )
     max_asset_bytes: int = Field(
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."

@@ -125,6 +125,7 @@ function side() {
   say($("state"), STATES[state]);
   $("state").dataset.state = state;
   const facts = [`${image.width} × ${image.height} px`, `seed ${image.seed}`, ago(Date.parse(shot.finished_at))];
+  if (image.recipe.tries?.length > 1) facts.push(`painted ${image.recipe.tries.length} times`);
   if (image.version > 1) facts.unshift(`Version ${image.version}`);
   if (shot.sku && shot.images.length > 1) facts.unshift(`${shot.images.indexOf(image) + 1} of ${shot.images.length}`);
   say($("facts"), facts.join(" · "));

@@ -162,15 +162,21 @@ function lay() {
 const OF_THE_PRODUCT = ["lock", "relit_lock", "relight", "frame", "fill", "product"];
 const WORST = ["failed", "warning", "ok"];
 
-/** A box around each product, in the colour of the worst finding about it; findings that are not ok are named. */
+/** A box around each product, in the colour of the worst finding about it, and one at the place of each other finding; findings that are not ok are named. */
 function layBoxes(canvas) {
   const findings = shown.item.image.verdict.findings.filter(({ check }) => OF_THE_PRODUCT.includes(check));
   const level = WORST.find((one) => findings.some((finding) => finding.level === one)) ?? "ok";
   const seen = boxes && view !== "difference" ? shown.layers : [];
-  $("boxes").replaceChildren(...seen.map((layer) => polygon(layer, canvas, level)));
+  const placed = boxes && view !== "difference" ? shown.item.image.verdict.findings.filter(({ box, level }) => box && level !== "ok") : [];
+  $("boxes").replaceChildren(...seen.map((layer) => polygon(layer, canvas, level)), ...placed.map(({ box, level }) => shape(rectangle(box), level)));
   const named = findings.filter((finding) => finding.level !== "ok").map(({ check }) => check);
   const labels = named.length ? seen.slice(0, 1) : [];
   $("box-words").replaceChildren(
+    ...placed.map(({ check, level, box }) => {
+      const label = h("span", { "data-level": level }, check);
+      Object.assign(label.style, { left: `${100 * box[0]}%`, top: `${100 * Math.max(box[1], 26 / zooms[0].scale / canvas.height)}%` });
+      return label;
+    }),
     ...labels.map((layer) => {
       const box = bounds(layer, canvas);
       const label = h("span", { "data-level": level }, named.join(", "));
@@ -188,10 +194,16 @@ function polygon(layer, canvas, level) {
     const [dx, dy] = [(x * width) / 2, (y * height) / 2];
     return [(1000 * (at.x + dx * Math.cos(angle) - dy * Math.sin(angle))) / canvas.width, (1000 * (at.y + dx * Math.sin(angle) + dy * Math.cos(angle))) / canvas.height].join(",");
   });
-  const shape = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
-  shape.setAttribute("points", corners.join(" "));
-  shape.dataset.level = level;
-  return shape;
+  return shape(corners, level);
+}
+
+const rectangle = ([x0, y0, x1, y1]) => [[x0, y0], [x1, y0], [x1, y1], [x0, y1]].map((corner) => corner.map((at) => 1000 * at).join(","));
+
+function shape(corners, level) {
+  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
+  drawn.setAttribute("points", corners.join(" "));
+  drawn.dataset.level = level;
+  return drawn;
 }
 
 /** Draw |picture - master| times 8 inside the mask; the rest of the picture is dimmed. */

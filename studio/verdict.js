@@ -1,6 +1,6 @@
 // A picture's verdict in plain words: first what is proved, then what the user can mend, then how it was made.
 
-const MENDS = { frame: "layout", fill: "layout", product: "layout", scene: "seed", lock: "seed" }; // check -> what mends it
+const MENDS = { frame: "layout", fill: "layout", product: "layout", scene: "seed", lock: "seed", hallucination: "seed" }; // check -> what mends it
 const LOCKS = new Set(["lock", "relit_lock"]);
 const FACTS = new Set(["enlargement", "framing"]); // they follow from the engine's size, and no choice of the user mends them
 const SHOWS = 1.05; // a smaller enlargement or stretch is not seen

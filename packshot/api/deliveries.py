@@ -184,6 +184,7 @@ def _new(made: Delivered, preset: Preset, recipe: str, instance_id: str) -> NewD
         mark=made.mark,
         instance_id=instance_id if made.signed_by else None,
         signed_by=made.signed_by,
+        fingerprint=made.fingerprint,
     )
 
 

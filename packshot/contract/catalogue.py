@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.base import Answer, Moment, absent
 from packshot.contract.requests import (
     MAX_META,
@@ -19,11 +20,13 @@ from packshot.contract.requests import (
     ConditionIn,
     MetaName,
     MetaValue,
+    ProofIn,
     ReflectionIn,
     RelightIn,
     Request,
     ShadowIn,
 )
+from packshot.contract.retry import RetryIn
 from packshot.contract.shot_spec import CONDITION_KINDS, Sampler
 from packshot.contract.shot_style import LightIn, ShotStyleIn
 
@@ -75,6 +78,19 @@ class Look(Request):
     style: ShotStyleIn | None = Field(
         None, description="The style of all painted scenes, as a shot's; null = none. It is found once, for all rows."
     )
+    adapters: list[AdapterIn] = Field(
+        default_factory=list,
+        max_length=MAX_ADAPTERS,
+        description="LoRAs and textual inversions for all painted scenes, as a shot's `adapters`.",
+    )
+    retry: RetryIn | None = Field(
+        None,
+        description="Paint a scene again by another seed while a named finding fails, as a shot's `retry`; null = "
+        "never. Each of `best_of` pictures may be painted again.",
+    )
+    proof: ProofIn | None = Field(
+        None, description="Prove the text of every product, as a shot's `proof`; null = only of items with a category."
+    )
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
@@ -90,6 +106,8 @@ class Look(Request):
         description="Control images that guide the scenes, as a shot's `conditions`; without any the edges do.",
     )
     engine: str | None = Field(None, max_length=64, description="Name of an engine; null = the default engine.")
+
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 class Axis(Request):
@@ -163,13 +181,24 @@ class Item(Request):
     )
     scenes: list[Slug] = Field(default_factory=list, description="Only these values of the axis `scene`.")
     size_mm: SizeMm | None = Field(None, description="The product's true size.")
-    category: Category | None = Field(None, description="A category whose pictures a person must approve.")
+    category: Category | None = Field(
+        None, description="A category whose pictures a person must approve, and whose text must be proven."
+    )
+    proof: ProofIn | None = Field(
+        None, description="Prove the text of this product; what it names comes before the defaults' proof."
+    )
     meta: dict[MetaName, MetaValue] = Field(default_factory=dict, max_length=MAX_META, description="Your own notes.")
 
     @model_validator(mode="after")
     def _one_kind_of_photo(self) -> Item:
         if (self.photo is None) == (not self.photos):
             raise ValueError("an item must have either photo or photos; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _category_is_proven(self) -> Item:
+        if self.category is not None and self.proof is not None and not self.proof.text:
+            raise ValueError("an item with a category must have proof.text true, because its text must be proven")
         return self
 
     def views(self) -> list[tuple[View, str]]:
@@ -188,6 +217,12 @@ class Manifest(Request):
     choose: Choose = Field(default_factory=Choose, description="How many pictures are painted for one that is kept.")
     deliver: list[Deliver] = Field(default_factory=list, max_length=MAX_DELIVERIES, description="Files for channels.")
     items: list[Item] = Field(min_length=1, max_length=MAX_ROWS, description="1 to 50,000 SKUs.")
+
+    @property
+    def paintings(self) -> int:
+        """How many pictures are painted at most for one that is kept: `best_of`, and the retries of each."""
+        retry = self.defaults.retry
+        return self.choose.best_of * (1 + (retry.max if retry else 0))
 
 
 class RowProblem(Answer):
@@ -216,7 +251,9 @@ class DryRunAnswer(Answer):
     ok: bool = Field(description="Whether the manifest has no problem.")
     rows: int
     shots: int
-    pictures: int = Field(description="Pictures that are painted or composed, dropped ones of `best_of` included.")
+    pictures: int = Field(
+        description="Pictures that are painted or composed at most: dropped ones of `best_of` and all retries included."
+    )
     deliveries: int
     device_s: float = Field(description="Seconds of a device.")
     ends_at: Moment | None = Field(description="When it would end, if it were alone; null when that is not known.")

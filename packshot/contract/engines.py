@@ -40,6 +40,7 @@ class EngineCapabilities(Answer):
     guidance: bool = Field(True, description="Whether it takes a `guidance_scale`.")
     samplers: tuple[Sampler, ...] = Field((), description="The values of `sampler` that it takes; empty = its own.")
     references: int = Field(0, ge=0, description="The most reference pictures whose scene it can follow; 0 = none.")
+    adapters: int = Field(0, ge=0, description="The most `adapters` that a shot can have; 0 = it takes none.")
     seeds: bool = Field(True, description="Whether the same `seed` gives the same picture again.")
     steps: tuple[int, int] = Field((1, 150), description="Fewest and most `steps`.")
     sizes: tuple[tuple[int, int], ...] = Field(
@@ -88,8 +89,8 @@ class EngineInfo(Answer):
     licences: dict[str, str] = Field(description="The licence of each role's weights.")
 
     def price_of(self, spec: ShotSpec) -> float:
-        """What the engine's vendor is paid for a shot, in device-seconds; 0 for an engine of our own."""
-        return self.price_device_s * spec.images if spec.background.generated else 0.0
+        """What the engine's vendor is paid for a shot at most, in device-seconds; 0 for an engine of our own."""
+        return self.price_device_s * spec.paintings if spec.background.generated else 0.0
 
 
 class EnginesAnswer(Answer):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packshot.contract.enhancement import EnhancementSpec
+from packshot.contract.retry import Try
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.touchup_spec import TouchupSpec
 
@@ -31,7 +32,8 @@ class Recipe:
     no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
     the image's share of the time for which a device worked, or the price of an image that a vendor's service painted;
     the other names include waits. `touchup` is set if the image is another one, painted anew in a part; `spec` is then
-    the shot of that one. `enhancement` is set if the image is a repainted photo.
+    the shot of that one. `enhancement` is set if the image is a repainted photo. `tries` are all paintings of a shot
+    with `retry`, in order: the one of `seed` was kept, and `timing_ms` adds up all.
     """
 
     version: str
@@ -40,6 +42,7 @@ class Recipe:
     engine: EngineStamp | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
     touchup: TouchupSpec | None = None
+    tries: tuple[Try, ...] = ()
     enhancement: EnhancementSpec | None = None
 
     @property
@@ -52,6 +55,11 @@ class Recipe:
         """The image's share of a device's time, in seconds; 0 if no engine painted it."""
         return self.timing_ms.get("device", 0.0) / 1000
 
+    @property
+    def paintings(self) -> int:
+        """How many pictures were painted for the image, at least 1."""
+        return max(1, len(self.tries))
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON, in the form that the store keeps and the API returns."""
         stored: dict[str, Any] = {"version": self.version, "seed": self.seed, "request": self.spec.to_json()}
@@ -60,6 +68,8 @@ class Recipe:
             stored["timing_ms"] = self.timing_ms
         if self.touchup is not None:
             stored["touchup"] = self.touchup.to_json()
+        if self.tries:
+            stored["tries"] = [one.to_json() for one in self.tries]
         if self.enhancement is not None:
             stored["enhancement"] = self.enhancement.to_json()
         return stored
@@ -77,5 +87,6 @@ class Recipe:
             engine=engine,
             timing_ms=stored.get("timing_ms", {}),
             touchup=TouchupSpec.from_json(stored["touchup"]) if "touchup" in stored else None,
+            tries=tuple(Try.from_json(one) for one in stored.get("tries", ())),
             enhancement=EnhancementSpec.from_json(stored["enhancement"]) if "enhancement" in stored else None,
         )

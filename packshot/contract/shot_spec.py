@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import Reflection, Relight, Shadow
+from packshot.contract.proof import Proof
+from packshot.contract.retry import Retry
 from packshot.contract.status import Priority
 from packshot.contract.style import Style
 
@@ -43,7 +46,8 @@ class LayerSpec:
 
     `x` and `y` are the cutout's centre as fractions of the canvas's width and height. `scale` is the cutout's longer
     side divided by the canvas's longer side. `flip` mirrors the cutout left to right; then it is rotated clockwise by
-    `rotation_deg` degrees.
+    `rotation_deg` degrees. `height_mm` is the product's true height in millimetres, by which the sizes of several
+    products are compared; None = not known.
     """
 
     mask_id: str
@@ -52,6 +56,7 @@ class LayerSpec:
     scale: float = 0.6
     rotation_deg: float = 0.0
     flip: bool = False
+    height_mm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class ShotSpec:
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
     is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
+    `retry` None paints each image once. `proof` None proves no text.
     """
 
     canvas: Canvas
@@ -113,6 +119,9 @@ class ShotSpec:
     relight: Relight | None = None
     sampler: Sampler | None = None
     style: Style | None = None
+    adapters: tuple[AdapterUse, ...] = ()
+    retry: Retry | None = None
+    proof: Proof | None = None
 
     @property
     def interactive(self) -> bool:
@@ -123,6 +132,11 @@ class ShotSpec:
     def seeds(self) -> tuple[int, ...]:
         """The seed of each image, in order."""
         return tuple(range(self.seed, self.seed + self.images))
+
+    @property
+    def paintings(self) -> int:
+        """How many pictures are painted at most: the images, and their retries."""
+        return self.images * (1 + (self.retry.max if self.retry and self.background.generated else 0))
 
     @property
     def mask_ids(self) -> tuple[str, ...]:
@@ -180,6 +194,7 @@ class ShotSpec:
                     "scale": layer.scale,
                     "rotation_deg": layer.rotation_deg,
                     "flip": layer.flip,
+                    **({"height_mm": layer.height_mm} if layer.height_mm else {}),
                 }
                 for layer in self.layers
             ],
@@ -201,6 +216,9 @@ class ShotSpec:
             **({"relight": self.relight.to_json()} if self.relight else {}),
             **({"sampler": self.sampler} if self.sampler else {}),
             **({"style": self.style.to_json()} if self.style else {}),
+            **({"adapters": [one.to_json() for one in self.adapters]} if self.adapters else {}),
+            **({"retry": self.retry.to_json()} if self.retry else {}),
+            **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
     @classmethod
@@ -232,6 +250,9 @@ class ShotSpec:
             relight=Relight.from_json(stored.get("relight")),
             sampler=stored.get("sampler"),
             style=Style.from_json(stored.get("style")),
+            adapters=tuple(AdapterUse.from_json(one) for one in stored.get("adapters", ())),
+            retry=Retry.from_json(stored.get("retry")),
+            proof=Proof.from_json(stored.get("proof")),
         )
 
 

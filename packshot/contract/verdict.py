@@ -90,6 +90,21 @@ class Verdict:
     def level(self) -> Level:
         return max((finding.level for finding in self.findings), key=LEVELS.index, default="ok")
 
+    @property
+    def worth(self) -> tuple[int, int, float]:
+        """What to compare with another picture's of the shot; the better one is greater.
+
+        First the level counts, then how few findings have it, then the scene's sharpness.
+        """
+        level = self.level
+        told = sum(finding.level == level for finding in self.findings) if level != "ok" else 0
+        sharpness = self.measures.sharpness if self.measures else None
+        return -LEVELS.index(level), -told, sharpness or 0.0
+
+    def level_of(self, check: str) -> Level | None:
+        """The worst level of the findings of one check; None when it has none."""
+        return max((one.level for one in self.findings if one.check == check), key=LEVELS.index, default=None)
+
     def with_findings(self, *more: Finding) -> Verdict:
         """The verdict with further findings, which come last."""
         return replace(self, findings=(*self.findings, *more))

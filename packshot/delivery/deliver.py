@@ -24,6 +24,7 @@ from packshot.delivery.files import MEDIA
 from packshot.delivery.presets import Preset, preset_named, presets
 from packshot.delivery.reframe import NO_MARGINS, extend, frame_around, inside, plain_colour
 from packshot.errors import BadInput
+from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.imaging.watermark import embed, read_mark
 from packshot.types import U8
 
@@ -41,6 +42,7 @@ class Delivered:
     lists what was done to the picture, and `findings` has a result for each rule of the channel. `source_type` is the
     IPTC digital source type in the file's metadata. `mark` is the watermark that was read back from the file, and
     `signed_by` the id of the key that signed it; None = none.
+    `fingerprint` is what the file is found by; None for a plain picture.
     """
 
     data: bytes
@@ -53,6 +55,7 @@ class Delivered:
     source_type: str | None = None
     mark: int | None = None
     signed_by: str | None = None
+    fingerprint: Fingerprint | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -154,6 +157,7 @@ def deliver(
         source_type=file.source_type,
         mark=read_back,
         signed_by=proof.signer.key_id if proof.signer else None,
+        fingerprint=fingerprint_of(file.pixels),
     )
 
 

@@ -24,29 +24,35 @@ from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, deliver
 from packshot.delivery.delivered_lock import with_product
 from packshot.delivery.encoding import Proof, SignsFiles
+from packshot.delivery.files import read_file
 from packshot.delivery.marks import photo_instance
 from packshot.delivery.metadata import Origin
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.canvas import cutout_bbox, fit_into
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
+from packshot.imaging.watermark import read_mark
+from packshot.models.read import RapidReader, Reader
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.enhance import finish_enhancement, prepare_enhancement
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.pictures import READ_PX, FoundStyle, PictureFile, load_picture, read_style
+from packshot.shots.proofreading import Proofreader
 from packshot.shots.relighting import load_gain, prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
     DeliveryOrder,
     EnhancementOrder,
+    Examined,
     Finished,
     Fitted,
     Painted,
@@ -54,15 +60,18 @@ from packshot.shots.stages import (
     Prepared,
     PreparedEnhancement,
     PreparedRepaint,
+    Proofread,
     Region,
     RegionOrder,
     RepaintOrder,
+    TextOrder,
 )
 from packshot.shots.styling import styled_scene, unstyled_findings
 from packshot.shots.touchup import find_region, finish_touchup, prepare_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
+from packshot.verdict.defects import defect_findings
 from packshot.verdict.expansion import expansion_finding
 from packshot.verdict.inspect import framing_finding, inspect
 
@@ -103,6 +112,7 @@ def finish(
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
     if not spec.canny.scale:  # nothing held the engine to the product's edges
         findings.append(expansion_finding(flat, painted_scene))
+    findings += defect_findings(flat, picture, painted_scene, spec)
     findings += [*styled.findings, *lit.findings, *lighting.findings, *painted.render.findings]
     return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, lighting.gain_png)
 
@@ -172,9 +182,9 @@ def _verdict(
 
 def _finished(picture: U8, verdict: Verdict, started_at: float, gain_png: bytes | None = None) -> Finished:
     height, width = picture.shape[:2]
-    png = encode_png(picture)
+    png, found = encode_png(picture), fingerprint_of(picture)
     finish_ms = (time.perf_counter() - started_at) * 1000
-    return Finished(png, width, height, verdict, finish_ms, gain_png)
+    return Finished(png, width, height, verdict, finish_ms, gain_png, found)
 
 
 class Finisher:
@@ -182,13 +192,20 @@ class Finisher:
 
     `assets` is the store's asset root. `matting` is the network that finds the edges of cutouts
     (`packshot.models.matting`); None = closed form. `signer` signs delivered files (`packshot.delivery.signing`); None
-    leaves them unsigned.
+    leaves them unsigned. `reader` reads text; None = rapidocr's, which loads at the first picture.
     """
 
-    def __init__(self, assets: Assets, matting: MattingNetwork | None = None, signer: SignsFiles | None = None) -> None:
+    def __init__(
+        self,
+        assets: Assets,
+        matting: MattingNetwork | None = None,
+        signer: SignsFiles | None = None,
+        reader: Reader | None = None,
+    ) -> None:
         self._assets = assets
         self._matting = matting
         self._signer = signer
+        self._proofreader = Proofreader(assets, reader or RapidReader(), matting)
         self._reference = lru_cache(REFERENCES_KEPT)(lambda key: load_picture(assets, key, READ_PX))
 
     def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
@@ -258,6 +275,16 @@ class Finisher:
         """A small copy of a stored picture, a PNG of at most `longest_px`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
 
+    def examine(self, png: bytes) -> Examined:
+        """Find the fingerprint and the watermark of a decoded file, a PNG that Packshot wrote."""
+        pixels = _colours(read_png(png))
+        return Examined(fingerprint_of(pixels), read_mark(np.ascontiguousarray(pixels[..., :3])))
+
+    def fingerprint(self, asset_key: str) -> Fingerprint | None:
+        """Find the fingerprint of a stored picture or delivered file. Raises NotFound when it was deleted."""
+        data = self._assets.get(asset_key)
+        return fingerprint_of(_colours(read_png(data)) if asset_key.endswith(".png") else read_file(data).pixels)
+
     def read_style(self, files: Sequence[PictureFile]) -> FoundStyle:
         """The palette and the light of reference pictures. Raises NotFound for a deleted file."""
         return read_style(self._reference, files)
@@ -305,6 +332,10 @@ class Finisher:
         expected = with_product(pixels, shown)
         return make(product_alpha=shown.alpha, enlarged_by=prepared.enlarged_by, expected=expected)
 
+    def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. Raises NotFound when a file was deleted."""
+        return self._proofreader.proofread(png, order)
+
     def film(self, order: ClipOrder) -> Filming:
         """Make a clip of a finished picture, frame by frame; `Filming` says what it raises."""
 
@@ -333,3 +364,8 @@ class Finisher:
             return None if layout is None else self._draw(layout)
         except NotFound:
             return None
+
+
+def _colours(pixels: U8) -> U8:
+    """Pixels with colour planes: uint8 HxWx3 of HxW grey ones, others as they are."""
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels

@@ -11,17 +11,22 @@ holds references and finished files, never the pixels of a layout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import packshot
+from packshot.adapters import AdapterAsset
 from packshot.contract.recipe import Recipe
+from packshot.contract.requests import MAX_SEED
+from packshot.contract.retry import Retry, Try
 from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.verdict import Verdict
 from packshot.errors import PackshotError
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.pictures import find_pictures
-from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
+from packshot.shots.proofreading import find_text
+from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, TextOrder, Understood
 from packshot.store.records import NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
@@ -44,13 +49,14 @@ async def shoot(
     EngineFailed when the engine cannot finish.
     """
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
+    text = await asyncio.to_thread(find_text, store, tenant_id, spec, files)
     if not spec.background.generated:
-        return await _plain(files, spec, stages)
+        return await _plain(files, spec, stages, text)
     framing = stages.framing_of(spec.canvas, spec.engine)
     with span("prepare"):
         placed = await stages.prepare(files, framing)
     if placed.covered:
-        return await _plain(files, spec, stages)
+        return await _plain(files, spec, stages, text)
     understood = None
     if spec.needs_geometry:
         with span("understand"):
@@ -59,23 +65,25 @@ async def shoot(
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     references = await references_of(store, tenant_id, spec, stages)
+    adapters = await adapters_of(store, tenant_id, spec)
     progress = _Progress(spec, on_step)
+
+    def paint(seed: int) -> AsyncIterator[Step | Painted]:
+        return stages.paint(
+            placed.fitted,
+            edges,
+            brief_of(spec, seed, framing, adapters),
+            interactive=spec.interactive,
+            alone=alone,
+            maps=maps,
+            references=references,
+        )
+
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_settled(_picture(index, painting, progress, placed, understood, spec, stages)))
-                for index, painting in enumerate(
-                    stages.paint(
-                        placed.fitted,
-                        edges,
-                        brief,
-                        interactive=spec.interactive,
-                        alone=alone,
-                        maps=maps,
-                        references=references,
-                    )
-                    for brief in (brief_of(spec, seed, framing) for seed in spec.seeds)
-                )
+                group.create_task(_settled(_picture(index, paint, progress, placed, understood, spec, stages, text)))
+                for index in range(spec.images)
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
@@ -106,7 +114,20 @@ async def references_of(store: Store, tenant_id: str, spec: ShotSpec, stages: St
         return await stages.references(files, spec.style.strength, spec.engine)
 
 
-def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief:
+async def adapters_of(store: Store, tenant_id: str, spec: ShotSpec) -> tuple[AdapterAsset, ...]:
+    """The files of a shot's adapters. Raises NotFound when one was deleted."""
+    if not spec.adapters:
+        return ()
+    records = await asyncio.to_thread(store.adapters.of_shot, tenant_id, [one.id for one in spec.adapters])
+    return tuple(
+        AdapterAsset(record.asset_key, use.scale, record.kind, record.trigger)
+        for record, use in zip(records, spec.adapters, strict=True)
+    )
+
+
+def brief_of(
+    spec: ShotSpec, seed: int, framing: Framing | None = None, adapters: tuple[AdapterAsset, ...] = ()
+) -> Brief:
     """What the engine paints for the picture of `seed`. Without its `framing`, no upscaler enlarges it."""
     canny = spec.canny
     light = spec.style.light_words if spec.style is not None else ""
@@ -123,6 +144,7 @@ def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief
         sampler=spec.sampler,
         engine=spec.engine,
         enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
+        adapters=adapters,
     )
 
 
@@ -131,15 +153,82 @@ class _Progress:
 
     def __init__(self, spec: ShotSpec, on_step: OnStep) -> None:
         self._done = [0] * spec.images
+        self._before = [0] * spec.images
+        self._steps = spec.steps
         self._total = spec.images * spec.steps
         self._on_step = on_step
 
+    def again(self, image: int) -> None:
+        """A picture is painted again: its steps come on top of those that were done."""
+        self._before[image] += self._steps
+        self._total += self._steps
+
     def report(self, image: int, step: Step) -> None:
-        self._done[image] = step.index
+        self._done[image] = self._before[image] + step.index
         self._on_step(Step(sum(self._done), self._total, step.preview, image))
 
 
 async def _picture(
+    index: int,
+    paint: Callable[[int], AsyncIterator[Step | Painted]],
+    progress: _Progress,
+    placed: Placed,
+    understood: Understood | None,
+    spec: ShotSpec,
+    stages: Stages,
+    text: TextOrder | None,
+) -> NewImage:
+    """Paint the shot's picture number `index`, again while a finding of its `retry` fails, and keep the best.
+
+    An error ends the retries, because a picture is there already; without one it is raised.
+    """
+    best: NewImage | None = None
+    best_worth: tuple[float, ...] = ()
+    tries: list[Try] = []
+    spent_ms: dict[str, float] = {}
+    for seed in retry_seeds(spec, index):
+        if tries:
+            progress.again(index)
+        try:
+            made = await _one_try(index, paint(seed), progress, placed, understood, spec, stages, text)
+        except PackshotError as error:
+            if best is None:
+                raise
+            tries.append(Try(seed, error=error.code))
+            break
+        for name, ms in made.recipe.timing_ms.items():
+            spent_ms[name] = round(spent_ms.get(name, 0.0) + ms, 1)
+        failed = failed_checks(made.verdict, spec.retry)
+        tries.append(Try(seed, failed))
+        worth = (-len(failed), *made.verdict.worth)
+        if best is None or worth > best_worth:
+            best, best_worth = made, worth
+        if not failed:
+            break
+    if best is None:
+        raise RuntimeError("a picture must be painted at least once, but its shot names no seed")
+    if spec.retry is None:
+        return best
+    return replace(best, recipe=replace(best.recipe, tries=tuple(tries), timing_ms=spent_ms))
+
+
+def retry_seeds(spec: ShotSpec, index: int) -> Iterator[int]:
+    """The seeds by which the picture number `index` is painted: its own, then those of its retries.
+
+    No two paintings of a shot have one seed.
+    """
+    for at in range(1 + (spec.retry.max if spec.retry else 0)):
+        seed = spec.seed + index + at * spec.images
+        yield seed if at == 0 else seed % (MAX_SEED + 1)
+
+
+def failed_checks(verdict: Verdict, retry: Retry | None) -> tuple[str, ...]:
+    """The names of the failed findings for which a picture is painted again, each once."""
+    named = retry.on if retry else ()
+    return tuple(dict.fromkeys(one.check for one in verdict.findings if one.level == "failed" and one.check in named))
+
+
+async def _one_try(
     index: int,
     painting: AsyncIterator[Step | Painted],
     progress: _Progress,
@@ -147,6 +236,7 @@ async def _picture(
     understood: Understood | None,
     spec: ShotSpec,
     stages: Stages,
+    text: TextOrder | None,
 ) -> NewImage:
     async for update in painting:
         if isinstance(update, Step):
@@ -158,13 +248,23 @@ async def _picture(
             if understood is not None:
                 finding = material_finding(understood.materials)
                 finished = replace(finished, verdict=finished.verdict.with_findings(finding))
-            return image_of(index, finished, recipe_of(update, finished, spec))
+            finished, text_ms = await proofread(finished, text, stages)
+            return image_of(index, finished, recipe_of(update, finished, spec, **text_ms))
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
-def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
-    """How a painted picture was made."""
-    timing_ms = {**painted.timing_ms, "finish": finished.finish_ms}
+async def proofread(finished: Finished, text: TextOrder | None, stages: Stages) -> tuple[Finished, dict[str, float]]:
+    """The picture with the findings about its text, and the time of reading it, if the shot asks for the proof."""
+    if text is None:
+        return finished, {}
+    with span("text"):
+        read = await stages.proofread(finished.png, text)
+    return replace(finished, verdict=finished.verdict.with_findings(*read.findings)), {"text": read.text_ms}
+
+
+def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec, **more_ms: float) -> Recipe:
+    """How a painted picture was made. `more_ms` are the times of stages after finishing."""
+    timing_ms = {**painted.timing_ms, "finish": finished.finish_ms, **more_ms}
     return Recipe(
         version=packshot.__version__,
         seed=painted.render.seed,
@@ -174,10 +274,11 @@ def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
     )
 
 
-async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[NewImage]:
+async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages, text: TextOrder | None) -> list[NewImage]:
     """The images of a shot without a painted scene. All of them share one picture."""
     with span("finish"):
         finished = await stages.finish_plain(files, spec)
+    finished, _ = await proofread(finished, text, stages)
     recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
     return [image_of(index, finished, recipe) for index in range(spec.images)]
 
@@ -185,4 +286,5 @@ async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[New
 def image_of(index: int, finished: Finished, recipe: Recipe) -> NewImage:
     """A finished picture to store, the shot's number `index`."""
     width, height = finished.width, finished.height
-    return NewImage(index, recipe.seed, width, height, finished.png, finished.verdict, recipe, finished.gain_png)
+    png, gain_png = finished.png, finished.gain_png
+    return NewImage(index, recipe.seed, width, height, png, finished.verdict, recipe, gain_png, finished.fingerprint)

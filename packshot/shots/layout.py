@@ -10,7 +10,7 @@ from packshot.imaging.matting import MattingNetwork
 from packshot.shots.cutouts import CutoutFiles, cutout_files, each_cutout
 from packshot.store.assets import Assets
 from packshot.store.store import Store
-from packshot.types import Cutout, Flat, Layer
+from packshot.types import BoxXYXY, Cutout, Flat, Layer
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,24 @@ def draw_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | No
     """
     canvas, pixels = files.canvas, blank(files.canvas)
     waiting: dict[int, Piece] = {}
+    boxes: dict[int, BoxXYXY] = {}
     enlarged_by, painted = 0.0, 0
     for key, cutout in each_cutout(assets, (layer.cutout for layer in files.layers), matting):
         for number, one in enumerate(files.layers):
             if one.cutout == key:
-                layer = _layer(one.placement, cutout)
+                layer = layer_of(one.placement, cutout)
                 enlarged_by = max(enlarged_by, layer_enlargement(layer, canvas))
                 piece = place_layer(layer, canvas, number)
+                height, width = piece.pixels.shape[:2]
+                boxes[number] = (piece.left, piece.top, piece.left + width, piece.top + height)
                 waiting[number] = piece._replace(pixels=piece.pixels.copy())  # it may be a part of the cutout
         while painted in waiting:
             paint_piece(pixels, waiting.pop(painted))
             painted += 1
         del cutout, layer, piece  # before the next one is read
-    return Flat(pixels), enlarged_by
+    return Flat(pixels, tuple(boxes[number] for number in sorted(boxes))), enlarged_by
 
 
-def _layer(placement: LayerSpec, cutout: Cutout) -> Layer:
+def layer_of(placement: LayerSpec, cutout: Cutout) -> Layer:
+    """A cutout at its place on the canvas."""
     return Layer(cutout, placement.x, placement.y, placement.scale, placement.rotation_deg, placement.flip)

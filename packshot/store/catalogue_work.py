@@ -156,14 +156,14 @@ class CatalogueWork:
             for new in shots:
                 if new.key in known or accepted >= room:
                     continue
-                if _exceeds(own, images + new.spec.images, device_s + new.device_s):
+                if _exceeds(own, images + new.spec.paintings, device_s + new.device_s):
                     paused = "budget"
                     break
-                asked = (new.spec.images, new.price_device_s)
+                asked = (new.spec.paintings, new.price_device_s)
                 if check_budgets(connection, own.tenant_id, own.key_id, *asked) is not None:
                     break  # the row waits for the next day or month, or for a shot's end
                 self._insert(connection, own, place, attempt, new)
-                images, device_s, accepted = images + new.spec.images, device_s + new.device_s, accepted + 1
+                images, device_s, accepted = images + new.spec.paintings, device_s + new.device_s, accepted + 1
             if accepted:
                 less = update(catalogue_row).where(_running(catalogue_id, place))
                 connection.execute(less.values(shots_left=catalogue_row.c.shots_left - accepted))
@@ -190,6 +190,7 @@ class CatalogueWork:
             key_id=own.key_id,
             row_steps=new.row_steps,
             category=new.category,
+            catalogue_id=own.id,
         )
         connection.execute(
             catalogue_shot.insert().values(

@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from packshot.contract.verdict import Verdict
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
+from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.named import IDS_AT_ONCE
 from packshot.store.records import DeliveredRecord, NewDelivered
 from packshot.store.references import AssetReferences
@@ -71,6 +73,11 @@ class DeliveredFiles:
             if row is None:  # stored by another call since
                 self._references.drop(connection, [file.key])
                 row = _find(connection, tenant_id, image_id, new.recipe)
+            else:
+                if new.fingerprint is not None:
+                    insert_fingerprint(connection, tenant_id, image_id, row.id, new.fingerprint)
+                details: Details = {"image_id": image_id, "preset": new.preset, "sha256": row.sha256}
+                record(connection, tenant_id, "file.delivered", row.id, details=details)
         if row is None:
             raise absent("image", image_id)
         return _record(row)

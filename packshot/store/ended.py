@@ -15,11 +15,18 @@ from packshot.store.outbox import publish
 from packshot.store.usage import add_usage
 
 
-def note_end(connection: Connection, row: Row[Any], image_ids: Sequence[str] = (), *, device_s: float = 0.0) -> None:
+def note_end(
+    connection: Connection,
+    row: Row[Any],
+    image_ids: Sequence[str] = (),
+    *,
+    painted: int | None = None,
+    device_s: float = 0.0,
+) -> None:
     """Publish `shot.ended` and add up the usage, if this row of `shot` has ended.
 
-    Call it last in the transaction that changed the row's status, with the pictures of a shot that is done and the time
-    for which a device worked on them, in seconds.
+    Call it last in the transaction that changed the row's status, with the pictures of a shot that is done, how many
+    were painted for them (None = each once), and the time for which a device worked on them, in seconds.
     """
     if row.status not in ENDED:
         return
@@ -37,5 +44,5 @@ def note_end(connection: Connection, row: Row[Any], image_ids: Sequence[str] = (
     )
     publish(connection, row.tenant_id, event)
     if row.status == "done":
-        add_usage(connection, row, len(image_ids), device_s)
+        add_usage(connection, row, len(image_ids) if painted is None else painted, device_s)
         note_device_time(connection, row)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from packshot.contract.verdict import Finding
 from packshot.types import F32, U8, Flat
 
-__all__ = ["MAX_EXPANSION", "expansion_finding"]
+__all__ = ["MAX_EXPANSION", "expansion_finding", "grown"]
 
 MAX_EXPANSION = 0.08
 """Share of the product's area from which scene that goes on with it fails the picture."""
@@ -46,13 +46,22 @@ def expansion_finding(flat: Flat, scene: U8) -> Finding:
         return Finding("expansion", "ok", "there is no product that could be painted larger", 0.0)
     colours = _lab(cv2.resize(flat.rgb, size, interpolation=cv2.INTER_AREA))
     painted = _lab(cv2.resize(scene, size, interpolation=cv2.INTER_AREA))
-    rows, columns = np.flatnonzero(product.any(axis=1)), np.flatnonzero(product.any(axis=0))
-    reach_px = max(4 * EDGE_PX, round(REACH * max(np.ptp(rows) + 1, np.ptp(columns) + 1)))
-    share = _expanded(_going_on(product, colours, painted), _distance(product), reach_px, painted) / area
+    share = int(np.count_nonzero(grown(product, colours, painted))) / area
     if share > MAX_EXPANSION:
         detail = f"the scene goes on with the product over {share:.0%} of the product's area; use another seed or words"
         return Finding("expansion", "failed", detail, share)
     return Finding("expansion", "ok", f"the scene goes on with the product over {share:.1%} of its area", share)
+
+
+def grown(product: NDArray[np.bool_], colours: F32, painted: F32) -> NDArray[np.bool_]:
+    """The scene's pixels that go on with the product, bool hxw.
+
+    `product` is bool hxw, not empty. `colours` and `painted` are the product's and the scene's, float32 hxwx3 in CIE
+    L*a*b*.
+    """
+    rows, columns = np.flatnonzero(product.any(axis=1)), np.flatnonzero(product.any(axis=0))
+    reach_px = max(4 * EDGE_PX, round(REACH * max(np.ptp(rows) + 1, np.ptp(columns) + 1)))
+    return _expanded(_going_on(product, colours, painted), _distance(product), reach_px, painted)
 
 
 def _lab(rgb: U8) -> F32:
@@ -78,11 +87,11 @@ def _going_on(product: NDArray[np.bool_], colours: F32, painted: F32) -> NDArray
     return np.asarray(alike & ~product, np.bool_)
 
 
-def _expanded(alike: NDArray[np.bool_], distance: F32, reach_px: int, painted: F32) -> int:
+def _expanded(alike: NDArray[np.bool_], distance: F32, reach_px: int, painted: F32) -> NDArray[np.bool_]:
     """The pixels of all pieces that begin at the outline, end within reach, and have a crisp edge there."""
     _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
     steps = np.hypot(*(np.linalg.norm(_slope(painted, axis), axis=-1) for axis in (0, 1)))
-    total = 0
+    found = np.zeros(alike.shape, np.bool_)
     for label in np.unique(labels[alike & (distance <= EDGE_PX + 1)]):
         piece = labels == label
         beyond = piece & (distance > EDGE_PX)
@@ -90,8 +99,8 @@ def _expanded(alike: NDArray[np.bool_], distance: F32, reach_px: int, painted: F
             continue
         around = (cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~piece & (distance > EDGE_PX)
         if around.any() and float(np.median(steps[around])) >= CRISP_LEVELS:
-            total += int(np.count_nonzero(beyond))
-    return total
+            found |= beyond
+    return found
 
 
 def _slope(painted: F32, axis: int) -> F32:

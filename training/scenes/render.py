@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -32,6 +33,9 @@ T = torch.Tensor
 OVERSAMPLING = 2
 OF_SCENE = [FIELDS.index(field) for field in FIELDS if field not in ("family", "material")]
 """The attributes of a scene without its product."""
+Shown = Literal["product", "shadow", "nothing"]
+FAR_AWAY = 1e3
+"""Where a product stands that is not in the picture, in the scene's units."""
 _TINT_RGB = ((1.0, 1.0, 1.0), (1.12, 0.98, 0.78), (0.88, 0.98, 1.14))
 
 
@@ -114,6 +118,7 @@ def render(
     materials: Sequence[str] | None = None,
     mixed_light: float = 0.0,
     alike: int = 1,
+    shown: Shown = "product",
 ) -> SceneBatch:
     """Render `batch_size` scenes of `size_px` squared. The same seed gives the same scenes.
 
@@ -121,6 +126,7 @@ def render(
     `families` and `materials` are drawn from; by default all except the unseen ones. `mixed_light` is the probability
     that the product is lit by another lamp than the scene, like a product that is cut out of a photo. `alike`
     neighbours show one scene: its surface, backdrop, light and colours, seen by another camera with another product.
+    `shown` leaves out the product of the same scene: its `shadow` remains, or `nothing` of it.
     """
     families = families or [name for name in FAMILIES if name not in UNSEEN_FAMILIES]
     pool = materials or [name for name in MATERIALS if name not in UNSEEN_MATERIALS]
@@ -131,11 +137,13 @@ def render(
     first = np.arange(batch_size) // alike * alike
     attributes[:, OF_SCENE] = attributes[first][:, OF_SCENE]
     shapes = sample_shapes([FAMILIES[i] for i in attributes[:, 7]], [MATERIALS[i] for i in attributes[:, 9]], rng)
+    if shown == "nothing":
+        shapes.place[:] = FAR_AWAY
     drawn = []
     for b in range(batch_size):
         products = [*_neighbour(shapes.colours[b], clutter, families, pool, rng, device), shapes.one(b, device)]
         cup = FAMILIES[attributes[b, 7]] == "cup"
-        drawn.append(_one(attributes[b], products, cup, size_px, mixed_light, rng, generator, device))
+        drawn.append(_one(attributes[b], products, cup, size_px, mixed_light, rng, generator, device, shown))
     image, mask, product, part, depth, normals = (torch.stack(column) for column in zip(*drawn, strict=True))
     host_image, host_mask = image.cpu().numpy(), mask.cpu().numpy()
     edges = np.stack([product_edges(i, m) for i, m in zip(host_image, host_mask, strict=True)])
@@ -226,6 +234,7 @@ def _one(
     rng: np.random.Generator,
     generator: torch.Generator,
     device: torch.device,
+    shown: Shown,
 ) -> tuple[T, T, T, T, T, T]:
     """Render one scene, whose product is the last of `products`.
 
@@ -341,7 +350,7 @@ def _one(
     normals = torch.zeros(big * big, 3, device=device)
     normals[floor] = torch.tensor([0.0, 1.0, 0.0], device=device)
     nearest = torch.full((big * big,), 1e9, device=device)
-    for product in products:
+    for product in products if shown == "product" else products[:-1]:
         own_eye = tracing.to_own(product, eye[None])[0]
         own_direction = tracing.turn(product, direction)
         index, t = tracing.trace(product, own_eye, own_direction / product.size)

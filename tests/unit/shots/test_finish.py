@@ -24,6 +24,7 @@ from packshot.shots.finish import finish, finish_plain
 from packshot.shots.layout import LayerFiles, draw_layout
 from packshot.store.assets import Assets
 from packshot.types import U8, Framing, Layer, Layout, Render
+from packshot.verdict.defects import defect_findings
 from packshot.verdict.inspect import framing_finding, inspect
 from tests.specs import STAMP, spec_of
 
@@ -106,11 +107,13 @@ def before_the_finisher(
         background = None if transparent else plain_background(files.canvas, spec.background.name)
         picture = composite(flat, background, Ground(shadow))
         return picture, look(picture)
-    picture = composite(flat, enlarge(scene.render.pixels, files.canvas), Ground(shadow))
+    surround = enlarge(scene.render.pixels, files.canvas)
+    picture = composite(flat, surround, Ground(shadow))
     enlarged_by = max(files.canvas.width / ENGINE_PX[0], files.canvas.height / ENGINE_PX[1])
     framed = framing_finding(FRAMING, (files.canvas.width, files.canvas.height))
     verdict = look(picture, enlarged_by=enlarged_by)
-    return picture, replace(verdict, findings=(*verdict.findings, framed, *scene.render.findings))
+    defects = defect_findings(flat, picture, surround, spec)
+    return picture, replace(verdict, findings=(*verdict.findings, framed, *defects, *scene.render.findings))
 
 
 @pytest.mark.parametrize("shadow", ["contact", "none"])

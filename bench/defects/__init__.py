@@ -1,0 +1,1 @@
+"""Pictures with known defects: by them the findings floating, scale, indistinct and hallucination are judged."""
