@@ -118,7 +118,9 @@ def _recognised(
             like = None if best is None else shown[best.file_id]
             return _Found("watermark", files, _changes(store, asked, photo, best or files[0], like))
     near = {one.file_id: one for one in alike if one.score > alike[0].score - ALIKE}
-    files = sorted(store.fingerprints.known(list(near)), key=lambda file: -near[file.file_id].score)
+    size = (photo.width, photo.height)  # of equally good ones, the file of this size is the one that was changed
+    files = store.fingerprints.known(list(near))
+    files.sort(key=lambda file: ((file.width, file.height) != size, -near[file.file_id].score))
     if not files:
         return _Found("none")
     return _Found("fingerprint", files, _changes(store, asked, photo, files[0], near[files[0].file_id]))
