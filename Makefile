@@ -5,14 +5,17 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
-.PHONY: setup runtime tools demo catalogue-demo test shuffled k8s chart check soak attack bench loadtest eval-mini quality serve wheel clean
+# Ray starts a dozen processes, and each imports torch or Ray, and our code. Where this variable is set, as on many build
+# machines, each would compile what set-up has not compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup runtime tools demo catalogue-demo train-demo test shuffled k8s chart check soak attack bench loadtest eval-mini quality serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
 setup: $(STAMP)                     ## The same with what tests, checks, benches and training need too
 
-# .ci/set-up says what comes and how far it is. Bytecode is compiled there, once: Ray starts a dozen processes that each
-# import torch or Ray, and where the environment forbids caching each would compile them again.
+# .ci/set-up says what comes and how far it is. It compiles the bytecode of what is imported at every start.
 $(RUNTIME): pyproject.toml constraints.txt
 	$(PYTHON) .ci/set-up $(VENV) demo $(TORCH)
 	touch $@
@@ -22,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	-$(BIN)/python -m tests.corpus   # malformed photos for the tests; they skip with a reason where it cannot be had
 	touch $(RUNTIME) $@
 
-tools:                              ## Install the Debian packages that the tests drive: Chromium, promtool, PostgreSQL, and for soak Redis and PgBouncer (asks sudo)
+tools:                              ## Install the Debian packages that the tests drive: Chromium, promtool, PostgreSQL, exiftool, and for soak Redis and PgBouncer (asks sudo)
 	.ci/install-tools --sudo
 
 demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
@@ -30,6 +33,9 @@ demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painte
 
 catalogue-demo: $(RUNTIME)          ## 30 SKUs, three scenes, two channels: a whole catalogue and its set report, in out/catalogue-demo
 	$(BIN)/python -m bench.catalogue_demo
+
+train-demo: setup                   ## A LoRA of one look from 24 drawn pictures, in 5 minutes: before and after, in out/train-demo
+	$(BIN)/python -m training.train_demo
 
 test: setup                         ## The tests (README's test command; what CI runs): unit tests in two processes, then those with Ray
 	.ci/install-tools

@@ -23,13 +23,15 @@ from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.models.packs.pack import find_pack
 from packshot.models.packs.served import Served, not_served
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.fingerprinting import fingerprint_old_files
 from packshot.shots.load_report import by_generator
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, RepaintOrder
+from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, TextOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -105,6 +107,7 @@ class DirectorDeployment:
         self._tasks = [
             loop.create_task(self._due.forever()),
             loop.create_task(self._keep_house()),
+            loop.create_task(fingerprint_old_files(self._store, self._stages.fingerprint)),
             loop.create_task(sender.forever(settings.poll_s)),
         ]
         if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
@@ -264,7 +267,10 @@ class GraphStages:
         made = [one for one in (edges, maps) if one is not None]
         if brief.engine not in self._generators:
             raise not_served(brief.engine, self._generators)
-        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, maps, references)
+        generator = self._generators[brief.engine]
+        if brief.adapters:  # a replica that has the first one loaded comes first
+            generator = generator.options(multiplexed_model_id=brief.adapters[0].asset_key)
+        stream = generator.paint.remote(fitted, edges, brief, interactive, alone, maps, references)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
             given = [fitted, *made] if references is None else [fitted, *made, references]
@@ -291,6 +297,12 @@ class GraphStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await retry_once(lambda: self._finisher.finish_plain.remote(files, spec))
+
+    async def fingerprint(self, asset_key: str) -> Fingerprint | None:
+        return await retry_once(lambda: self._finisher.fingerprint.remote(asset_key))
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await retry_once(lambda: self._finisher.proofread.remote(png, order))
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         stream = self._preparer.film.remote(order)

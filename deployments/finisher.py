@@ -20,13 +20,25 @@ from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish, finish_repaint
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, PreparedRepaint, Region, RegionOrder, RepaintOrder, Step
+from packshot.shots.stages import (
+    ClipOrder,
+    Examined,
+    Filmed,
+    PreparedRepaint,
+    Proofread,
+    Region,
+    RegionOrder,
+    RepaintOrder,
+    Step,
+    TextOrder,
+)
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import ConditionMaps, Framing, Stroke, Understanding
@@ -49,6 +61,7 @@ class FinisherDeployment:
     """
 
     def __init__(self, pack: str) -> None:
+        from packshot.delivery.signing import load_signer
         from packshot.models.matting import load_matting
         from packshot.models.packs.pack import find_pack
 
@@ -57,7 +70,8 @@ class FinisherDeployment:
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         settings = Settings()
         matting = load_matting(find_pack(pack, settings))
-        self._finisher = Finisher(Assets(settings.asset_root, settings.max_asset_bytes), matting)
+        assets = Assets(settings.asset_root, settings.max_asset_bytes)
+        self._finisher = Finisher(assets, matting, load_signer(settings))
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> AsyncIterator[bool | Fitted | Prepared]:
@@ -103,6 +117,10 @@ class FinisherDeployment:
         """Finish a picture that needs no engine."""
         return await self._threads.run(self._finisher.finish_plain, files, spec)
 
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. The first call of a replica loads the reader."""
+        return await self._threads.run(self._finisher.proofread, png, order)
+
     async def mask_png(self, mask_key: str, longest_px: int | None) -> bytes:
         """Encode a stored mask as an 8-bit PNG, reduced to `longest_px` if given."""
         return await self._threads.run(self._finisher.mask_png, mask_key, longest_px)
@@ -122,6 +140,14 @@ class FinisherDeployment:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Encode a small copy of a picture as a PNG."""
         return await self._threads.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def examine(self, png: bytes) -> Examined:
+        """Find the fingerprint and the watermark of a decoded file."""
+        return await self._threads.run(self._finisher.examine, png)
+
+    async def fingerprint(self, asset_key: str) -> Fingerprint | None:
+        """Find the fingerprint of a stored picture or delivered file."""
+        return await self._threads.run(self._finisher.fingerprint, asset_key)
 
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         """Read the palette and the light of reference pictures."""

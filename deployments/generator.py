@@ -20,18 +20,24 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
+from packshot.adapters import AdapterAsset, SceneAdapter
 from packshot.batching import Painter, RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
+from packshot.errors import BadInput
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.references import References
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
+from packshot.shots.adapters import AdapterShelf
+from packshot.store.assets import Assets
 from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
 
 REPORT_EVERY_S = 0.5
 PREVIEW_EVERY_S = 2.0
 ROWS_OF_A_GUIDED_SCENE = 2
+MULTIPLEXED = 64
+"""The adapters that a replica names to the router, the last used ones. Their memory is bounded by the shelf."""
 
 
 @serve.deployment(
@@ -57,6 +63,7 @@ class GeneratorDeployment:
         settings = Settings()
         self._meter = RayMeter()
         self._painter: Painter
+        self._shelf: AdapterShelf | None = None
         loaded = find_pack(pack, settings)
         if loaded.manifest.endpoint is None:
             self._load(loaded, threads, settings)
@@ -80,6 +87,10 @@ class GeneratorDeployment:
         self._row_step_s = curve_s[rows] / rows
         curve = StepCurve(curve_s)
         self._painter = RenderBatcher(engine, max_rows=1, curve=curve, meter=self._meter, thread=thread)
+        if pack.adapters:
+            assets = Assets(settings.asset_root, settings.max_asset_bytes)
+            most = settings.adapter_cache_bytes
+            self._shelf = AdapterShelf(assets, engine.load_adapter, thread, max_bytes=most)
 
     def _connect(self, pack: Pack, settings: Settings) -> None:
         """Paint by a vendor's service, whose calls are this replica's rows."""
@@ -108,7 +119,10 @@ class GeneratorDeployment:
         """Paint a scene. Yields step 0 at once, then at most two steps per second and every step with a preview, and
         last the painted scene."""
         edges = edges or EdgeMap.none(fitted.repaint)
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references)
+        adapters = await self._loaded(brief.adapters)
+        scene = Scene(
+            fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references, adapters
+        )
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._painter.render(
@@ -132,6 +146,23 @@ class GeneratorDeployment:
             yield Painted(render, self._stamp, timing_ms)
         finally:
             rendering.cancel()
+
+    async def _loaded(self, adapters: tuple[AdapterAsset, ...]) -> tuple[SceneAdapter, ...]:
+        """The adapters on this replica's device. Raises BadInput `adapter_mismatch`, and NotFound."""
+        if not adapters:
+            return ()
+        if self._shelf is None:
+            rule = "adapters need an engine that takes them, and this one does not"
+            raise BadInput("engine_cannot", f"{rule}; leave them out")
+        loaded = await self._shelf.of(adapters)
+        for one in adapters:
+            await self._warm(one.asset_key)
+        return loaded
+
+    @serve.multiplexed(max_num_models_per_replica=MULTIPLEXED)  # type: ignore[untyped-decorator]
+    async def _warm(self, asset_key: str) -> str:
+        """Tell Serve's router that this replica has used an adapter, so that it prefers it for the next scene."""
+        return asset_key
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Return `row_step_s`, the seconds of a row-step in a full batch as measured at start, and `step_rows`, the

@@ -10,6 +10,7 @@ from ray import serve
 from deployments.ray_support.context import stage
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.api.decoding import StoredPhoto, decode_upload, photo_decoder
+from packshot.delivery.provenance import C2paFound
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
 from packshot.store.assets import Assets
@@ -46,6 +47,10 @@ class PhotoDecoderDeployment:
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         """Read a mask that a person sends for a photo of `width` x `height` pixels."""
         return await self._threads.run(self._decoder.read_mask, data, width, height)
+
+    async def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        """Read the C2PA manifest of a file. `anchors` are trusted certificates as PEM."""
+        return await self._threads.run(self._decoder.read_manifest, data, anchors)
 
     def __del__(self) -> None:
         self._decoder.close()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from packshot.contract.recipe import EngineStamp
 from packshot.errors import BadInput
@@ -26,6 +26,7 @@ from packshot.types import F32, U8, Cutout, Embedding, Found, Photo, Prompts, Un
 if TYPE_CHECKING:
     import torch
 
+    from packshot.models.adapters.file import AdapterFile
     from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
     from packshot.models.engines.remote.painter import RemotePainter
@@ -125,6 +126,10 @@ class Models:
                 _free_memory()
             self._loaded[name] = load_engine(self._packs[name], *self._placed, freeze=self._freeze)
         return self._loaded[name]
+
+    def load_adapter(self, name: str, file: AdapterFile) -> Any:
+        """Put a read adapter on the device, for the engine of the pack `name`."""
+        return self.engine(name, self.loaded).load_adapter(file)
 
     @property
     def loaded(self) -> tuple[str, ...]:

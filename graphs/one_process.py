@@ -36,9 +36,12 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.signing import load_signer
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
+from packshot.models.adapters.base import AdapterFit, check_base
+from packshot.models.adapters.file import AdapterFile
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
@@ -59,12 +62,24 @@ from packshot.shots import (
     Step,
     Understood,
 )
+from packshot.shots.adapters import AdapterShelf
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish, finish_repaint
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.references import ReferenceReader
-from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedRepaint, Region, RegionOrder, RepaintOrder
+from packshot.shots.stages import (
+    ClipOrder,
+    Examined,
+    Filmed,
+    Prepared,
+    PreparedRepaint,
+    Proofread,
+    Region,
+    RegionOrder,
+    RepaintOrder,
+    TextOrder,
+)
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
@@ -176,6 +191,7 @@ class LocalStages:
         self._finisher = finisher
         self._packs = dict(engines)
         self._readers: dict[str, ReferenceReader] = {}
+        self._shelves: dict[str, AdapterShelf] = {}
         self._painters: dict[str, Painter] = {}
         self._loading = asyncio.Lock()
         self._assets = assets
@@ -190,6 +206,13 @@ class LocalStages:
             encode = partial(self._models.encode_pictures, engine) if embeds else None
             self._readers[engine] = ReferenceReader(self._assets, encode, max_batch_size=8, thread=self._models.thread)
         return self._readers[engine]
+
+    def _shelf(self, engine: str) -> AdapterShelf:
+        if engine not in self._shelves:
+            most = self._packs[engine].settings.adapter_cache_bytes
+            load = partial(self._models.load_adapter, engine)
+            self._shelves[engine] = AdapterShelf(self._assets, load, self._models.thread, max_bytes=most)
+        return self._shelves[engine]
 
     def framing_of(self, canvas: Canvas, engine: str) -> Framing:
         if engine not in self._manifests:
@@ -231,7 +254,10 @@ class LocalStages:
         painter = await self._painter_of(brief.engine)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         edges = edges or EdgeMap.none(fitted.repaint)
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references)
+        adapters = await self._shelf(brief.engine).of(brief.adapters) if brief.adapters else ()
+        scene = Scene(
+            fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references, adapters
+        )
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             painter.render(
                 scene,
@@ -280,6 +306,9 @@ class LocalStages:
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
 
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await self._pixels.run(self._finisher.proofread, png, order)
+
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         async for update in filmed_by(self._finisher.film(order), self._pixels.run):
             yield update
@@ -294,12 +323,15 @@ class LocalGraph:
         for pack in packs.values():
             pack.check()
         segmenter, detector = find_pack(served.segmenter, settings), detector_pack(served, settings)
+        self._packs = packs
         self._engines = tuple(pack.summary() for pack in packs.values())
         self._detector_reads = detector.manifest.detector_reads
         self._store = store
         geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
         self._models = Models(segmenter, packs, settings, geometry=geometry, detector=detector, freeze=freeze)
-        self._finisher = Finisher(store.assets, load_matting(matting))
+        signer = load_signer(settings)
+        self.signing_key_id = signer.key_id
+        self._finisher = Finisher(store.assets, load_matting(matting), signer)
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
@@ -384,6 +416,9 @@ class LocalGraph:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
 
+    async def examine(self, png: bytes) -> Examined:
+        return await self._pixels.run(self._finisher.examine, png)
+
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await self._pixels.run(self._finisher.read_style, files)
 
@@ -410,6 +445,9 @@ class LocalGraph:
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        return await asyncio.to_thread(check_base, file, self._packs[engine])
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

@@ -124,6 +124,8 @@ class BadInput(PackshotError):
         "not_served": "A field needs a stage that is not served.",
         "relight_refused": "Relight needs a painted scene and a channel that takes a relit product.",
         "style_refused": "A style needs a painted scene, and references that show what is asked of them.",
+        "adapter_invalid": "The file is no safetensors file with a plain LoRA or a textual inversion.",
+        "adapter_mismatch": "The adapter is for another family of networks than the engine's.",
         "reference_too_small": "A reference picture is too small to show a scene.",
         "reference_cutout": "Most of a reference picture is transparent, so it shows no scene.",
         "word_forbidden": "The prompt holds a word that the style forbids.",
@@ -133,6 +135,9 @@ class BadInput(PackshotError):
         "content_refused": "The vendor of a remote engine refuses the prompt or the product's picture.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
+        "signing_refused": "The certificate or the key that signs delivered files cannot be used.",
+        "dataset_refused": "A training's dataset has too few or too many pictures, or faulty or silent ones.",
+        "tag_refused": "A training's activation tag is a word that the pack knows.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -198,6 +203,7 @@ class Conflict(PackshotError):
         "photos_missing": "A catalogue cannot start before the photos that its rows name are there.",
         "catalogue_state": "The catalogue's state does not allow the change.",
         "not_approved": "The picture may leave only when a person has approved this version of it.",
+        "text_changed": "The picture's product is in a category, and its text differs or is not proven.",
         "superseded": "A newer version has replaced the picture.",
         "comments_full": "The visitors of a share link have left as many comments on the picture as they may.",
         "gain_altered": "The gain file of a relit picture is not the one that was stored with it.",
@@ -258,6 +264,7 @@ class Unavailable(PackshotError):
         "not_ready": "The graph does not answer: it is starting or stopping, or a stage is down.",
         "engine_not_served": "The engine of an accepted shot or of a picture is not served; the shot waits for it.",
         "remote_unavailable": "The vendor of a remote engine does not answer or asks to wait; the shot waits.",
+        "signing_unavailable": "The key that signs delivered files does not answer, or its certificate has expired.",
         "schema_mismatch": "The database's schema belongs to another version of packshot.",
     }
 

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     gpu_gib: float = Field(
         0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
     )
+    adapter_cache_bytes: int = Field(
+        256 * MIB, ge=0, description="Memory for adapters that each generator keeps on its device, bytes."
+    )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
     )
@@ -89,6 +92,20 @@ class Settings(BaseSettings):
     remote_key: SecretStr = Field(SecretStr(""), description="Key of a remote engine's vendor; from a secret.")
     remote_key_file: str = Field(
         "", description="File with that key, read at each call; or a folder with one named after each remote pack."
+    )
+
+    # Signing of delivered files
+    signing_certificate: str = Field(
+        "", description="Chain of the signing certificate, PEM; empty (and no file) = a development certificate."
+    )
+    signing_certificate_file: str = Field("", description="File with that chain.")
+    signing_key: SecretStr = Field(SecretStr(""), description="Its private key, PEM; from a secret.")
+    signing_key_file: str = Field("", description="File with that key.")
+    signing_hook: str = Field(
+        "", description="module:callable that signs bytes instead, with a key that stays in a key service."
+    )
+    signing_timestamp_url: str = Field(
+        "", description="Time stamp server (RFC 3161) that is asked for each delivered file; empty = none."
     )
 
     # Request limits
@@ -112,6 +129,9 @@ class Settings(BaseSettings):
     max_zip_bytes: int = Field(
         512 * MIB, gt=0, description="Largest ZIP of a catalogue's photos, bytes; unpacked it may be twice as large."
     )
+    max_adapter_bytes: int = Field(
+        256 * MIB, gt=0, description="Largest body of an adapter's upload, bytes; more gets 413."
+    )
     catalogue_photo_urls: str = Field(
         "",
         description="fsspec URL prefixes, separated by spaces, from which catalogues may read photos; empty = none.",
@@ -122,6 +142,10 @@ class Settings(BaseSettings):
 
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
+
+    public_verify: int = Field(
+        0, ge=0, description="Files that people without a key may ask about at POST /v1/verify, a minute and gateway."
+    )
 
     # What an operator sees
     log_format: Literal["text", "json"] = Field(
@@ -151,6 +175,9 @@ class Settings(BaseSettings):
     candidate_mask_hours: float = Field(24.0, gt=0, description="Hours after which an unused mask is deleted.")
     retention_days: float = Field(
         0.0, ge=0, description="Days after which ended shots and unused photos are deleted; 0 = never."
+    )
+    audit_days: float = Field(
+        365.0, ge=0, description="Days after which lines of the audit trail are deleted; 0 = never."
     )
     max_asset_bytes: int = Field(
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."

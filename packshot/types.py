@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.adapters import AdapterAsset, SceneAdapter
 from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, Sampler, rows_per_step
 from packshot.contract.verdict import Finding
 from packshot.references import References
@@ -392,7 +393,7 @@ class Brief:
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
     picture, to which noise was added. `sampler` None is the pack's own. `engine` names the engine; an engine itself
     does not read it. `enlarged_by` is the factor by which the canvas enlarges the scene, for engines that have an
-    upscaler.
+    upscaler. `adapters` are the files that change the engine for this brief; they are loaded before it begins.
     """
 
     prompt: str
@@ -408,6 +409,7 @@ class Brief:
     sampler: Sampler | None = None
     engine: str = ""
     enlarged_by: float = 1.0
+    adapters: tuple[AdapterAsset, ...] = ()
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:
@@ -443,7 +445,8 @@ class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint. `maps` has a
-    map for each of the brief's conditions besides the edges. `references` are pictures whose scenes it follows.
+    map for each of the brief's conditions besides the edges. `references` are pictures whose scenes it follows, and
+    `adapters` change the engine for it.
     """
 
     product: U8
@@ -453,6 +456,7 @@ class Scene:
     maps: ConditionMaps = ConditionMaps()
     kept: Kept | None = None
     references: References | None = None
+    adapters: tuple[SceneAdapter, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)

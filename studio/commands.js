@@ -35,6 +35,7 @@ export function asShoot(request, origin, withKey) {
   option("--control-start", request.control_start);
   option("--control-end", request.control_end);
   for (const { kind, scale, start = 0, end = 1 } of request.conditions ?? []) option("--condition", `${kind}=${scale},${start},${end}`);
+  for (const { id, scale } of request.adapters ?? []) option("--adapter", `${id}:${scale}`);
   option("--host", origin);
   return words.join(" ");
 }

@@ -12,7 +12,7 @@ import { $, alertOf, dismiss, h, keyed, loaded, onNumber, say, show, sorry } fro
 import { ago, plain, titleOf } from "./words.js";
 
 const SHOWN = 8; // ended shots on the list
-const SOFT_ABOVE = 2; // enlargement of a scene above which the server's verdict warns
+const SOFT_ABOVE = 2; // the verdict warns of a larger enlargement
 const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
 const field = (name) => $(`brief-${name}`);
 
@@ -41,6 +41,7 @@ export function open({ toTab, choose, status }) {
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
   light.open(toTab);
   style.open(setStatus, engine);
+  $("brief").addEventListener("focusin", async () => (await loaded("adapters")).open(engine), { once: true });
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null, sampler: null }), { brief: true }));
   $("sampler").addEventListener("change", (event) => change((now) => (now.brief.sampler = event.target.value || null), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
@@ -115,7 +116,7 @@ function showBrief() {
   const { width, height } = desk.canvas;
   const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
   $("soft").hidden = !painted || by <= SOFT_ABOVE;
-  say($("soft"), `On this canvas the scene is enlarged about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
+  say($("soft"), `The canvas enlarges the scene about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
   $("unpainted").hidden = painted;
   $("painted-fields").hidden = !painted;
   const ground = desk.background.startsWith("#") ? `the colour ${desk.background}` : desk.background;
@@ -154,7 +155,7 @@ export function requestOf(now) {
     steps: brief.steps,
     guidance_scale: kept("guidance_scale"),
     control_scale: kept("control_scale"),
-    ...(now.background === "generate" ? { ...withSampler(brief), ...withConditions(brief) } : {}),
+    ...(now.background === "generate" ? { ...withSampler(brief), ...withConditions(brief), ...(brief.adapters?.[0] && engineOf(brief)?.capabilities.adapters && { adapters: brief.adapters }) } : {}),
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
     ...(brief.relight && now.background === "generate" ? { relight: brief.relight } : {}),
@@ -292,7 +293,7 @@ export function reuse(entry) {
   change(
     (now) => {
       Object.assign(now, structuredClone({ canvas: entry.desk.canvas, layers: entry.desk.layers, background: entry.desk.background }));
-      Object.assign(now.brief, { style: null }, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
+      Object.assign(now.brief, { style: null, adapters: [] }, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
       now.selected = now.layers.at(-1)?.key ?? null;
     },
     { layout: true, brief: true },

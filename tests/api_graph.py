@@ -23,22 +23,27 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
-from packshot.api.graph import Segmented
+from packshot.api.graph import UNSIGNED, Segmented
 from packshot.contract.engines import EngineCapabilities, EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.set_report import SetReport
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.signing import load_signer
 from packshot.imaging.canvas import cutout_bbox
 from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
+from packshot.models.adapters.base import AdapterFit, check_base
+from packshot.models.adapters.file import AdapterFile
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import Region, RegionOrder
+from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Detection, Found, Mask, Prompts, Stroke, Words
+from tests.migrated import migrated_home
 from tests.specs import recipe_of
 
 ENGINES = tuple(
@@ -55,7 +60,9 @@ ENGINES = tuple(
         prediction_type="v_prediction",
         defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
         limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
-        capabilities=EngineCapabilities(controls=("canny", "depth", "normal"), references=2, samplers=("ddim", "euler"))
+        capabilities=EngineCapabilities(
+            controls=("canny", "depth", "normal"), references=2, samplers=("ddim", "euler"), adapters=4
+        )
         if name == "second"
         else EngineCapabilities(),
         licences={},
@@ -79,6 +86,7 @@ class BoxGraph:
         self.broken: Exception | None = None
         self.shown: dict[str, tuple[Detection, ...]] = {}
         self.finds_words = True
+        self.signing_key_id = UNSIGNED
         self.clicks_held = False
         self.clicks_begun = threading.Event()
         self.clicks_cancelled = threading.Event()
@@ -144,6 +152,9 @@ class BoxGraph:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await asyncio.to_thread(self.finisher.thumbnail, image_key, longest_px)
 
+    async def examine(self, png: bytes) -> Examined:
+        return await asyncio.to_thread(self.finisher.examine, png)
+
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await asyncio.to_thread(self.finisher.read_style, files)
 
@@ -162,6 +173,9 @@ class BoxGraph:
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await asyncio.sleep(min(timeout_s, 0.02))
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        return await asyncio.to_thread(check_base, file, find_pack("mini", Settings()))
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return ENGINES
@@ -278,10 +292,14 @@ def jpeg(width: int = 120, height: int = 90) -> bytes:
 @contextmanager
 def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
     """The API on a free loopback port, with a new store in `home`."""
+    if "database_url" not in changed:
+        migrated_home(home)
     settings = Settings(home=home, max_body_bytes=512 * 1024, max_photo_bytes=1024 * 1024, **changed)
     registry = CollectorRegistry()
     store = Store.from_settings(settings)
-    graph = BoxGraph(registry, Finisher(store.assets))
+    signer = load_signer(settings)
+    graph = BoxGraph(registry, Finisher(store.assets, signer=signer))
+    graph.signing_key_id = signer.key_id
     with closing(LocalDecoder(settings)) as decoder:
         listener = uvicorn.Config("", host="127.0.0.1", port=0).bind_socket()
         port = int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Debian's programs that tests use: chromium, promtool, postgres. `make tools` installs them.
+"""Debian's programs that tests use: chromium, promtool, postgres, exiftool. `make tools` installs them.
 
 When a program is missing, its tests are skipped and the summary has one line about it. With
 `PACKSHOT_REQUIRE_<PROGRAM>=1`, as in CI, they fail instead.

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from packshot.api.app import create_app
 from packshot.api.decoding import StoredPhoto, decode_upload, photo_decoder
+from packshot.delivery.provenance import C2paFound
 from packshot.imaging.decoding.photo_decoder import PhotoDecoder
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
@@ -41,6 +42,10 @@ def read_mask(data: bytes, width: int, height: int) -> UploadedMask:
     return _parts[0][0].read_mask(data, width, height)
 
 
+def read_manifest(data: bytes, anchors: str) -> C2paFound:
+    return _parts[0][0].read_manifest(data, anchors)
+
+
 class OtherProcess:
     """The API's `Decoder` in another process."""
 
@@ -58,6 +63,9 @@ class OtherProcess:
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, read_mask, data, width, height)
+
+    async def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, read_manifest, data, anchors)
 
 
 def main() -> None:

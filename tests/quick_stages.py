@@ -13,7 +13,7 @@ from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
 from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, RepaintOrder
+from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, TextOrder
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
 
@@ -88,6 +88,9 @@ class QuickStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         raise AssertionError("every shot of these tests has a painted background")
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        raise AssertionError("no shot of these tests asks for the proof of its text")
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         for index in range(1, order.job.frames + 1):

@@ -21,8 +21,8 @@ from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
 from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFootprint, find_footprint
 from packshot.models.packs.manifest import PackManifest
-from packshot.models.packs.pack import Pack, find_pack
-from packshot.models.packs.roles import RoleName
+from packshot.models.packs.pack import GIB, Pack, find_pack
+from packshot.models.packs.roles import ADAPTED_RECIPES, RoleName
 from packshot.models.packs.served import GENERATOR, detector_pack, pack_with
 from packshot.settings import Settings
 
@@ -86,7 +86,7 @@ class Need:
     """The memory of one replica in GiB. `batch` is the number of rows in its largest call.
 
     `loading_gib` is the peak while the weights load. `stated_gib` is the measured value of the pack's manifest; 0 =
-    none.
+    none. `adapters_gib` is what a generator may keep of adapters (setting `adapter_cache_bytes`).
     """
 
     stage: str
@@ -96,11 +96,12 @@ class Need:
     loading_gib: float
     stated_gib: float = 0.0
     context_gib: float = CUDA_CONTEXT_GIB
+    adapters_gib: float = 0.0
 
     @property
     def total_gib(self) -> float:
         running = self.weights_gib + self.activations_gib * FRAGMENTATION + WORKSPACE_GIB
-        return max(running, self.loading_gib, self.stated_gib) + self.context_gib
+        return max(running, self.loading_gib, self.stated_gib) + self.adapters_gib + self.context_gib
 
     def share(self, device_gib: float) -> float:
         """The smallest sufficient share of a device of `device_gib`, rounded up to SHARE_STEP."""
@@ -109,13 +110,15 @@ class Need:
     def sentence(self) -> str:
         return (
             f"{self.total_gib:.2f} GiB (weights {self.weights_gib:.2f}, activations {self.activations_gib:.2f} "
-            f"x {FRAGMENTATION}, workspaces {WORKSPACE_GIB}, CUDA context {self.context_gib})"
+            f"x {FRAGMENTATION}, workspaces {WORKSPACE_GIB}, adapters {self.adapters_gib:.2f}, "
+            f"CUDA context {self.context_gib})"
         )
 
 
 def need(stage: str, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
     """Compute the memory of a replica whose largest call has `batch` rows."""
     kind = gpu_kind(stage)
+    adapted = kind == GENERATOR and manifest.recipe in ADAPTED_RECIPES
     scenes = SCENES_A_ROW * batch if kind == GENERATOR else 0
     return Need(
         stage=stage,
@@ -124,6 +127,7 @@ def need(stage: str, footprint: Footprint, batch: int, manifest: PackManifest) -
         activations_gib=footprint.activations_gib(batch, scenes),
         loading_gib=footprint.loading_gib,
         stated_gib=sum(manifest.memory_gib.get(role, 0.0) for role in ROLES_OF[kind]),
+        adapters_gib=Settings().adapter_cache_bytes / GIB if adapted else 0.0,
     )
 
 

@@ -28,14 +28,18 @@ from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.provenance import C2paFound
+from packshot.delivery.signing import signing_key_id
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
+from packshot.models.adapters.base import AdapterFit, check_base
+from packshot.models.adapters.file import AdapterFile
 from packshot.models.packs.served import Served, detector_pack, find_engines
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import Region, RegionOrder
+from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
@@ -71,6 +75,9 @@ class ServeDecoder:
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))
 
+    async def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        return await retry_once(lambda: self._photo_decoder.read_manifest.remote(data, anchors))
+
 
 class ServeGraph:
     """The API's `Graph` over Serve handles."""
@@ -86,7 +93,9 @@ class ServeGraph:
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._engines = tuple(pack.summary() for pack in find_engines(served, settings).values())
+        self._packs = find_engines(served, settings)
+        self._engines = tuple(pack.summary() for pack in self._packs.values())
+        self.signing_key_id = signing_key_id(settings)
         self._generators = served.generators
         self._detector_reads = detector_pack(served, settings).manifest.detector_reads
         self._store = store
@@ -159,6 +168,9 @@ class ServeGraph:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
 
+    async def examine(self, png: bytes) -> Examined:
+        return await retry_once(lambda: self._finisher.examine.remote(png))
+
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         return await retry_once(lambda: self._finisher.read_style.remote(files))
 
@@ -189,6 +201,9 @@ class ServeGraph:
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        return await asyncio.to_thread(check_base, file, self._packs[engine])
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

@@ -1,4 +1,4 @@
-"""The hostile persona: malformed photos, bodies that never end, broken connections. Part of the Locust child.
+"""The hostile persona: malformed files, bodies that never end, broken connections. Part of the Locust child.
 
 The server must refuse its requests within the bounds of their own class, and the latency of the other classes must not
 suffer. Attacks whose request is never complete (a slow body, a broken connection, a
@@ -60,6 +60,30 @@ def many_pages(person: Person) -> tuple[str, str, bytes, str]:
     return _photo(b"II*\0" + struct.pack("<I", 8) + b"".join(links), "image/tiff")
 
 
+def _adapter(data: bytes) -> tuple[str, str, bytes, str]:
+    body, content_type = multipart(data, "application/octet-stream")
+    boundary = content_type.partition("boundary=")[2]
+    name = f'--{boundary}\r\ncontent-disposition: form-data; name="name"\r\n\r\npoison\r\n'
+    return "POST", "/v1/adapters", name.encode() + body, content_type
+
+
+def pickled_adapter(person: Person) -> tuple[str, str, bytes, str]:
+    """A pickle that would run code if it were loaded."""
+    return _adapter(b"\x80\x04cos\nsystem\n(S'true'\ntR." + person.rng.randbytes(500))
+
+
+def nan_adapter(person: Person) -> tuple[str, str, bytes, str]:
+    """A LoRA whose weights are not numbers."""
+    tensor = {"dtype": "F32", "shape": [4, 8], "data_offsets": [0, 128]}
+    header = json.dumps({"unet.mid_block.attentions.0.proj_in.lora_A.weight": tensor}).encode()
+    return _adapter(struct.pack("<Q", len(header)) + header + b"\xff" * 128)
+
+
+def endless_adapter(person: Person) -> tuple[str, str, bytes, str]:
+    """A safetensors file that says that its header is longer than any memory."""
+    return _adapter(struct.pack("<Q", 1 << 62) + person.rng.randbytes(2_000))
+
+
 def deep_json(person: Person) -> tuple[str, str, bytes, str]:
     return "POST", "/v1/shots", b"[" * 5_000, "application/json"
 
@@ -94,6 +118,9 @@ ATTACKS: tuple[Attack, ...] = (
     wrong_type,
     broken_gif,
     many_pages,
+    pickled_adapter,
+    nan_adapter,
+    endless_adapter,
     deep_json,
     long_json,
     unknown_field,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from fastapi import Request as HttpRequest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from packshot.api.adapting import adapters_of
 from packshot.api.capabilities import check_capabilities
 from packshot.api.conditions import broken_conditions, conditions_of
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
@@ -24,7 +26,8 @@ from packshot.api.styling import style_of
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
-from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
+from packshot.contract.proof import Proof
+from packshot.contract.requests import LayerIn, ProofIn, Request, ShadowIn, ShotRequest
 from packshot.contract.retry import Retry
 from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
 from packshot.contract.style import Style
@@ -44,6 +47,8 @@ MAX_SHOWN_PX = 4 * 4096 * 4096
 CUTOUTS_OF_PHOTOS = 4
 """The cutouts of a shot may together have so many times the pixels of the largest photo."""
 
+_ADAPTER_TAG = re.compile(r"<(?:lora|lyco|hypernet)\s*:[^>]*>?", re.IGNORECASE)
+"""How other programs name adapters inside a prompt."""
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -103,6 +108,9 @@ def checked_prompt(text: str, field: str, max_chars: int) -> str:
         raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)} in NFC; shorten it")
     if rule := _broken_character_rule(text):
         raise _refused_prompt(field, f"{rule}; remove it")
+    if found := _ADAPTER_TAG.search(text):
+        rule = f"must not name adapters, got {found[0][:60]!r}"
+        raise _refused_prompt(field, f'{rule}; send adapters: [{{"id": "ad_…", "scale": -2..2}}] beside the prompt')
     return text
 
 
@@ -205,6 +213,14 @@ def _retry(body: ShotRequest) -> Retry | None:
     return Retry(body.retry.max, tuple(dict.fromkeys(body.retry.on)))
 
 
+def proof_of(asked: ProofIn | None) -> Proof | None:
+    """The proof of text that a request names; None = none. Raises BadInput as `checked_label`."""
+    if asked is None or not asked.text:
+        return None
+    words = tuple(checked_label(word, "proof.must_read").strip() for word in asked.must_read)
+    return Proof(must_read=words, master=asked.master)
+
+
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in. A style is written out (`styled_request`).
 
@@ -232,7 +248,9 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         relight=_relight(body),
         sampler=body.sampler,
         style=style,
+        adapters=adapters_of(body.adapters),
         retry=_retry(body),
+        proof=proof_of(body.proof),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

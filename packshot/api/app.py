@@ -13,6 +13,8 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    adapters,
+    audit,
     budgets,
     catalogue_files,
     catalogue_photos,
@@ -38,6 +40,7 @@ from packshot.api import (
     tenants,
     touchups,
     uploads,
+    verify,
     webhooks,
 )
 from packshot.api.decoding import Decoder
@@ -46,6 +49,7 @@ from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
+from packshot.api.pace import Pace
 from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
 from packshot.api.services import (
@@ -87,11 +91,14 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
-    app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
-    cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups)
-    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes)
+    pace = Pace(settings.public_verify)
+    app.state.services = Services(
+        store, graph, decoder, settings, meter, decoding, large, watch, streams, archives, pace
+    )
+    cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups, verify)
+    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
-    for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
+    for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, audit, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")
@@ -102,6 +109,7 @@ def create_app(
         max_body_bytes=settings.max_body_bytes,
         max_photo_bytes=settings.max_photo_bytes,
         max_zip_bytes=settings.max_zip_bytes,
+        max_adapter_bytes=settings.max_adapter_bytes,
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )

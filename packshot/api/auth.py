@@ -74,11 +74,31 @@ async def _tenant_of(request: Request, services: Services, cookie: str | None) -
 
 async def named_caller(tenant: Annotated[Tenant, Depends(caller)]) -> Tenant:
     """The tenant that sent the request, whom the request's log lines name from here on."""
-    annotate(tenant=tenant.id)
+    annotate(tenant=tenant.id, actor=tenant.actor)
     return tenant
 
 
 Caller = Annotated[Tenant, Depends(named_caller)]
+
+
+async def asker(
+    request: Request,
+    services: Wired,
+    _bearer: Annotated[object, Security(_KEY)],
+    cookie: Annotated[str | None, Security(_SESSION)],
+) -> Tenant | None:
+    """The tenant that sent the request; None for anyone without a key, where the setting `public_verify` lets them.
+
+    Raises Overloaded `busy` when more of them ask than it lets, and else as `caller` does.
+    """
+    keyless = cookie is None and request.headers.get("authorization") is None
+    if keyless and services.settings.public_verify and not services.settings.open_access:
+        services.public_pace.take()
+        return None
+    return await named_caller(await caller(request, services, _bearer, cookie))
+
+
+Asker = Annotated[Tenant | None, Depends(asker)]
 
 
 def bearer_of(request: Request) -> str | None:

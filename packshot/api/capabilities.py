@@ -22,6 +22,8 @@ def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
     if body.guidance_scale not in (None, engine.defaults.guidance_scale) and not has.guidance:
         raise cannot(engine, "guidance_scale", "needs the capability guidance", body.guidance_scale)
     check_sampler("sampler", body.sampler, engine)
+    if len(body.adapters) > has.adapters:
+        raise cannot(engine, "adapters", "needs the capability adapters", ", ".join(one.id for one in body.adapters))
     if "canny" not in has.controls:
         for name in CANNY_FIELDS:
             value = getattr(body, name)

@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from packshot.api.accept import checked_prompt, pick_engine
+from packshot.api.adapting import found_adapters
 from packshot.api.capabilities import check_sampler
 from packshot.api.conditions import broken_conditions, named_conditions
 from packshot.api.limits import json_bytes
@@ -108,6 +109,8 @@ async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Pla
         read, engine = await in_thread(_read, services, tenant.id, sent)
         if read.manifest is not None and read.manifest.defaults.style is not None:
             read = await _styled(services, tenant.id, read, read.manifest, engine)
+        if read.manifest is not None and read.manifest.defaults.adapters:
+            read = await _adapted(services, tenant.id, read, read.manifest, engine)
         return await in_thread(_planned, services, tenant, read, engine)
 
 
@@ -119,6 +122,18 @@ async def _styled(services: Services, tenant_id: str, read: Read, manifest: Mani
     except (BadInput, NotFound) as error:
         problems = [refused(error, None, None, "defaults.style", (look.style and look.style.style_id) or ""), *problems]
         look = look.model_copy(update={"style": None})
+    return replace(read, manifest=manifest.model_copy(update={"defaults": look}), problems=problems)
+
+
+async def _adapted(services: Services, tenant_id: str, read: Read, manifest: Manifest, engine: EngineInfo) -> Read:
+    """The manifest with the hashes of its adapters; adapters that are refused are a problem and are left out."""
+    look, problems = manifest.defaults, read.problems
+    try:
+        adapters = await found_adapters(services, tenant_id, look.adapters, engine)
+    except (BadInput, NotFound) as error:
+        named = ", ".join(one.id for one in look.adapters)
+        adapters, problems = [], [refused(error, None, None, "defaults.adapters", named), *problems]
+    look = look.model_copy(update={"adapters": adapters})
     return replace(read, manifest=manifest.model_copy(update={"defaults": look}), problems=problems)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import anyio.to_thread
 
+from packshot.delivery.provenance import C2paFound
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.decoding.formats import claim_of
 from packshot.imaging.decoding.photo_decoder import PhotoDecoder
@@ -58,6 +59,13 @@ class Decoder(Protocol):
         """
         ...
 
+    async def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        """Read the C2PA manifest of untrusted bytes. `anchors` are trusted certificates as PEM.
+
+        One that cannot be read is present and not valid. Raises Unavailable when no decoder answers.
+        """
+        ...
+
 
 def photo_decoder(settings: Settings) -> PhotoDecoder:
     """A decoder in worker processes, with the settings' limits."""
@@ -96,6 +104,9 @@ class LocalDecoder:
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         return await anyio.to_thread.run_sync(self._decoder.read_mask, data, width, height)
+
+    async def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        return await anyio.to_thread.run_sync(self._decoder.read_manifest, data, anchors)
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await anyio.to_thread.run_sync(self._decoder.normalise, data, claimed_type)

@@ -12,7 +12,7 @@ from packshot.api.accept import json_body
 from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
 from packshot.api.downloads import REDIRECT, Redirect, redirected
-from packshot.api.graph import Graph
+from packshot.api.graph import UNSIGNED, Graph
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
@@ -22,6 +22,7 @@ from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, De
 from packshot.contract.light import ShadowKind
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.marks import instance_of, mark_of
 from packshot.delivery.naming import FIELDS, NameTemplate, check_name, collision_key, parse_template
 from packshot.delivery.presets import Preset, preset_named
 from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
@@ -33,8 +34,6 @@ from packshot.store.store import Store
 router = APIRouter(prefix="/v1", tags=["deliveries"], responses=keyed_problems_json())
 
 DEFAULT_NAME = parse_template("{image_id}-{preset}.{ext}")
-UNSIGNED = "unsigned"
-"""The signing key in a recipe. Files are not signed yet."""
 
 
 @router.post(
@@ -141,23 +140,36 @@ async def made_once(
 ) -> DeliveredRecord:
     """The picture's file for a preset: the stored one, or a new one that is then stored.
 
-    Raises BadInput `preset_unmet` and `not_served` as `packshot.delivery.deliver` does, Conflict `gain_altered`, and
-    StorageFull.
+    The recipe names the signing key. Raises BadInput `preset_unmet` and `not_served` as `packshot.delivery.deliver`
+    does, Conflict `gain_altered`, Unavailable `signing_unavailable`, and StorageFull.
     """
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
-    recipe = f"v{image.version} {preset.name} {preset.dated} shadow={drawn} {UNSIGNED}"
+    made_by = f"v{image.version} {preset.name} {preset.dated} shadow={drawn}"
+    recipe = f"{made_by} {graph.signing_key_id}"
     stored = await in_thread(store.delivered.find, image.tenant, image.id, recipe)
     if stored is not None:
         return stored
     layout = await in_thread(_layout_or_none, store, image.tenant, spec)
-    order = DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow, image.gain_key)
+    order = DeliveryOrder(
+        image.asset_key,
+        spec,
+        layout,
+        preset,
+        image.verdict,
+        shadow,
+        image.gain_key,
+        version=image.recipe.version,
+        instance_id=instance_of(image.id, recipe),
+        mark=mark_of(image.id, recipe) if spec.background.generated else None,
+    )
     made = await graph.deliver(order)
-    new = _new(made, preset, recipe)
+    # while a new key is rolled out, the finisher may have another one than this process
+    new = _new(made, preset, f"{made_by} {made.signed_by or UNSIGNED}", order.instance_id)
     return await shield_to_completion(in_thread(store.delivered.add, image.tenant, image.id, new))
 
 
-def _new(made: Delivered, preset: Preset, recipe: str) -> NewDelivered:
+def _new(made: Delivered, preset: Preset, recipe: str, instance_id: str) -> NewDelivered:
     return NewDelivered(
         preset=preset.name,
         recipe=recipe,
@@ -169,6 +181,10 @@ def _new(made: Delivered, preset: Preset, recipe: str) -> NewDelivered:
         source_type=made.source_type,
         changes=made.changes,
         findings=made.findings,
+        mark=made.mark,
+        instance_id=instance_id if made.signed_by else None,
+        signed_by=made.signed_by,
+        fingerprint=made.fingerprint,
     )
 
 

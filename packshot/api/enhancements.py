@@ -7,6 +7,7 @@ from functools import partial
 from fastapi import APIRouter, Depends, Request, Response
 
 from packshot.api.accept import check_layer, checked_label, json_body, pick_engine, resolved
+from packshot.api.adapting import found_adapters
 from packshot.api.auth import Caller
 from packshot.api.budgets import RATE_LIMIT, limited
 from packshot.api.limits import cancel_on_disconnect
@@ -79,7 +80,10 @@ async def enhance_photo(photo_id: str, request: Request, services: Wired, tenant
         photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
         mask = await cancel_on_disconnect(request, _product(services, photo, body))
         engine = pick_engine(body.engine, services.graph.engines())
-        spec = _spec(services, photo, mask, body)
+        adapters = await found_adapters(services, tenant.id, body.adapters, engine)
+        spec = _spec(services, photo, mask, body.model_copy(update={"adapters": adapters}) if adapters else body)
+        if spec.proof is not None and spec.proof.master is not None:
+            await in_thread(services.store.photos.get, tenant.id, spec.proof.master)
         job = _job(photo, mask, body, spec, engine)
         add = partial(
             services.store.shots.add,

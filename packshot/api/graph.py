@@ -9,10 +9,12 @@ from typing import Protocol
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
+from packshot.models.adapters.base import AdapterFit
+from packshot.models.adapters.file import AdapterFile
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.stages import DeliveryOrder, Region, RegionOrder
+from packshot.shots.stages import DeliveryOrder, Examined, Region, RegionOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Found, Prompts, Stroke, Words
 
@@ -28,8 +30,17 @@ class Segmented:
     timing_ms: dict[str, float]
 
 
+UNSIGNED = "unsigned"
+"""The key id of a graph that signs nothing."""
+
+
 class Graph(Protocol):
     """What the API calls on the graph."""
+
+    @property
+    def signing_key_id(self) -> str:
+        """The id of the key that signs delivered files."""
+        ...
 
     async def ready(self) -> bool:
         """Return whether every stage answers."""
@@ -75,6 +86,10 @@ class Graph(Protocol):
         """Return a small copy of a stored picture, a PNG of at most `longest_px`."""
         ...
 
+    async def examine(self, png: bytes) -> Examined:
+        """Return what the pixels of a decoded file say of where it comes from. `png` is a NormalisedPhoto's."""
+        ...
+
     async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
         """Return the palette and the light of reference pictures. Raises NotFound when a file was deleted."""
         ...
@@ -94,8 +109,12 @@ class Graph(Protocol):
         """Convert an image to a channel's file.
 
         Raises BadInput `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when it would have to
-        be painted anew.
+        be painted anew. Raises Unavailable `signing_unavailable` when the signing key does not answer.
         """
+        ...
+
+    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
+        """Return how an adapter fits an engine. Raises BadInput `adapter_mismatch` when it does not."""
         ...
 
     def submitted(self) -> None:

@@ -46,6 +46,7 @@ _PROXYS_ID = re.compile(rb"[\x20-\x7e]{1,200}")
 """A proxy that adds the id to the response also adds one that a client chose badly; problems must name the same id."""
 
 UPLOAD = ("POST", "/v1/photos")
+ADAPTER = ("POST", "/v1/adapters")
 """The method and the path of a photo's upload."""
 
 ANSWER_HEADERS = "packshot_answer_headers"
@@ -60,9 +61,9 @@ class Edge:
     """Pure ASGI middleware around the whole app.
 
     `app` is the ASGI app that it wraps. `max_photo_bytes` is the largest accepted body of a photo's upload,
-    `max_zip_bytes` that of an archive of photos, and `max_body_bytes` that of any other request. `meter` counts the
-    refusals by error code. `adds_request_id` is False behind a proxy that adds the `x-request-id` of the request to
-    the response itself.
+    `max_zip_bytes` that of an archive of photos, `max_adapter_bytes` that of an adapter, and `max_body_bytes` that of
+    any other request. `meter` counts the refusals by error code. `adds_request_id` is False behind a proxy that adds
+    the `x-request-id` of the request to the response itself.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Edge:
         max_body_bytes: int,
         max_photo_bytes: int,
         max_zip_bytes: int,
+        max_adapter_bytes: int,
         meter: Meter,
         adds_request_id: bool = True,
     ) -> None:
@@ -79,6 +81,7 @@ class Edge:
         self.max_body_bytes = max_body_bytes
         self.max_photo_bytes = max_photo_bytes
         self.max_zip_bytes = max_zip_bytes
+        self.max_adapter_bytes = max_adapter_bytes
         self.meter = meter
         self.adds_request_id = adds_request_id
         self.accepted_id = _SAFE_ID if adds_request_id else _PROXYS_ID
@@ -134,6 +137,8 @@ class Edge:
         """The largest body that a route accepts, bytes."""
         if (method, path) == UPLOAD or (method == "PUT" and _FILE_PATH.match(path)):
             return self.max_photo_bytes
+        if (method, path) == ADAPTER:
+            return self.max_adapter_bytes
         return self.max_zip_bytes if method == "POST" and _ZIP_PATH.fullmatch(path) else self.max_body_bytes
 
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
+from packshot.contract.adapters import ADAPTER_BODIES
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
 from packshot.contract.catalogue_examples import MANIFEST
@@ -30,6 +32,7 @@ from packshot.contract.reviews import REVIEW_BODIES
 from packshot.contract.shot_style import STYLE_BODIES
 from packshot.contract.touchups import TOUCHUP_BODIES
 from packshot.contract.usage import USAGE_BODIES
+from packshot.contract.verify import VERIFY_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
 from packshot.errors import (
     BadInput,
@@ -54,6 +57,7 @@ _ALWAYS = {
 
 _BODIES: tuple[type[BaseModel], ...] = (
     *BODIES,
+    *ADAPTER_BODIES,
     *PROJECT_BODIES,
     *DELIVERY_BODIES,
     *CLIP_BODIES,
@@ -63,8 +67,11 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *WEBHOOK_BODIES,
     *USAGE_BODIES,
     *STYLE_BODIES,
+    *VERIFY_BODIES,
     Manifest,
 )
+
+_LINES: tuple[type[BaseModel], ...] = (AuditLine,)
 
 BODY_PROBLEMS = (BadInput, TooLarge, TooSlow, UnsupportedMedia, Overloaded)
 """What every route with a body may answer."""
@@ -105,6 +112,14 @@ def text_json(description: str, media_type: str, example: str, **extra: Any) -> 
     """A text response. `extra` holds further members of its media type object."""
     content = {media_type: {"schema": {"type": "string"}, "example": example, **extra}}
     return {200: _response_json(description, content, None)}
+
+
+def lines_json(
+    description: str, media_type: str, line: type[Answer], example: Answer
+) -> dict[int | str, dict[str, Any]]:
+    """A text of JSON lines. `x-line` is the schema of each, which `_LINES` must name."""
+    reference = {"$ref": _REF.format(model=line.__name__)}
+    return text_json(description, media_type, example.model_dump_json() + "\n", **{"x-line": reference})
 
 
 def stream_json(example: str) -> dict[int | str, dict[str, Any]]:
@@ -186,11 +201,16 @@ def png_body_json() -> dict[str, Any]:
     return file_body_json("image/png")
 
 
+def form_json(model: type[Request]) -> dict[str, Any]:
+    """A multipart body with one part for each field of `model`."""
+    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
     """A multipart body with one part for each field of `model`, or a JSON body of the model of `instead`."""
-    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-    body = body_json(instead)
-    body["requestBody"]["content"] = content | body["requestBody"]["content"]
+    body = form_json(model)
+    body["requestBody"]["content"] |= body_json(instead)["requestBody"]["content"]
     return body
 
 
@@ -215,7 +235,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
-    written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
+    written: list[type[BaseModel]] = [Problem, *EVENTS.values(), *_LINES]
     _, schemas = models_json_schema(
         [(body, "validation") for body in _BODIES] + [(model, "serialization") for model in written],
         ref_template=_REF,

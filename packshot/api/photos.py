@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,6 +12,7 @@ from packshot.api.answers import file_answer, server_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import photo_answer
 from packshot.api.downloads import REDIRECT, Redirect, redirected
+from packshot.api.forms import upload_form
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
     BODY_PROBLEMS,
@@ -34,7 +33,6 @@ from packshot.contract import examples
 from packshot.contract.answers import PhotoAnswer, PhotoPage
 from packshot.contract.requests import PhotoUpload
 from packshot.errors import (
-    BadInput,
     Conflict,
     NotFound,
     StorageFull,
@@ -65,11 +63,13 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
     """
     if request.headers.get("content-type", "").lower().startswith("application/json"):
         return await photo_of_upload(request, response, services, tenant)
-    async with _upload(request) as (file, project_id):
+    async with upload_form(request, "project_id") as (file, fields):
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, tenant.id, file))
         decode_ms = (time.perf_counter() - started) * 1000
-    record = await shield_to_completion(in_thread(add_photo, services.store, tenant.id, photo, photo.png, project_id))
+    record = await shield_to_completion(
+        in_thread(add_photo, services.store, tenant.id, photo, photo.png, fields.get("project_id"))
+    )
     answer = photo_answer(record)
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
     return answer
@@ -101,37 +101,6 @@ async def list_photos(
         limit=limit,
     )
     return PhotoPage(photos=tuple(photo_answer(photo) for photo in photos), next_cursor=next_cursor)
-
-
-@asynccontextmanager
-async def _upload(request: Request) -> AsyncIterator[tuple[UploadFile, str | None]]:
-    """Parse the upload and yield its part `file`, which is on disk when it is large, and its `project_id`.
-
-    Raises BadInput when the body is not multipart, has no such part or has other ones, and TooLarge when it is over the
-    body limit.
-    """
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        got = request.headers.get("content-type", "none")
-        raise BadInput("invalid_request", f"An upload must be multipart/form-data with a part `file`, got {got}.")
-    async with request.form(max_files=1, max_fields=1) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise BadInput(
-                "invalid_request",
-                f"The upload must have a part `file`, got {sorted(form.keys())}.",
-                errors=[{"loc": ["file"], "msg": "is missing"}],
-            )
-        project_id = form.get("project_id")
-        unknown = sorted(form.keys() - {"file", "project_id"})
-        if unknown or isinstance(project_id, UploadFile):
-            rule = "may have the parts `file` and `project_id` (text)"
-            raise BadInput(
-                "invalid_request",
-                f"The upload {rule}, got {sorted(form.keys())}.",
-                errors=[{"loc": [name], "msg": "is unknown"} for name in unknown]
-                or [{"loc": ["project_id"], "msg": rule}],
-            )
-        yield file, project_id or None
 
 
 async def _decoded(services: Services, tenant_id: str, file: UploadFile) -> NormalisedPhoto:

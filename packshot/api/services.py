@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
+from packshot.api.pace import Pace
 from packshot.api.places import Places
 from packshot.api.turns import Turns
 from packshot.api.watch import Watch
@@ -40,9 +41,10 @@ MAX_WAITING, MAX_WAITING_EACH = 64, 32
 class Services:
     """The objects that the routes use.
 
-    `decode_turns` limits how many uploads are decoded, and are in memory, at once. `large_turns` limits the large ones
-    among them; plans of large manifests take their turns too. `streams` counts event streams and answers that wait, and
-    `archives` the archives of photos that arrive, each of which takes room on the disk.
+    `decode_turns` limits how many uploads are decoded, and are in memory, at once. `large_turns` limits the large
+    ones among them; plans of large manifests take their turns too. `streams` counts event streams and answers that
+    wait, and `archives` the archives of photos that arrive, each of which takes room on the disk. `public_pace` is
+    that of requests without a key.
     """
 
     store: Store
@@ -55,6 +57,7 @@ class Services:
     watch: Watch
     streams: Places
     archives: Places
+    public_pace: Pace
 
 
 @asynccontextmanager

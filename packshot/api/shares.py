@@ -42,6 +42,7 @@ from packshot.contract.reviews import (
 from packshot.errors import BadInput, Conflict, NotFound, Unauthorized
 from packshot.store.database import absent
 from packshot.store.shares import ShareRecord
+from packshot.telemetry.context import annotate
 
 router = APIRouter(prefix="/v1", tags=["reviews"])
 
@@ -69,6 +70,7 @@ async def visited(
     if share is None:
         raise Unauthorized("unauthorized", "This link has ended or was revoked; ask its sender for a new one.")
     request.scope[TENANT] = share.id
+    annotate(actor=share.author)
     return share
 
 

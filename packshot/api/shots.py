@@ -12,6 +12,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from packshot.api.accept import check_layer, check_layers_together, checked_label, json_body, pick_engine, resolved
+from packshot.api.adapting import adapted_request
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.budgets import RATE_LIMIT, limited, tell_limits
@@ -108,13 +109,15 @@ async def accepted(
 ) -> ShotRecord:
     """Store the shot. `Shots.add` describes `category` and `supersedes`; `accepted_job` the rest.
 
-    Raises as `styled_request` and `Shots.add`.
+    Raises as `styled_request`, `adapted_request` and `Shots.add`.
     """
     sent = body.model_dump(mode="json", exclude_unset=True)
     if earlier := await repeated(services, tenant, key, sent):
         return earlier
     if body.style is not None:
         body = await styled_request(services, tenant.id, body, pick_engine(body.engine, services.graph.engines()))
+    if body.adapters:
+        body = await adapted_request(services, tenant.id, body, pick_engine(body.engine, services.graph.engines()))
     return await stored_by(services, partial(_add, services, tenant, body, key, sent, category, supersedes))
 
 
@@ -173,6 +176,8 @@ def _add(
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
         boxes[layer.mask_id] = mask.cutout_bbox_xyxy or mask.bbox_xyxy
     check_layers_together(body.layers, boxes, canvas, services.settings.max_photo_px)
+    if stored.proof is not None and stored.proof.master is not None:
+        services.store.photos.get(tenant.id, stored.proof.master)
     sku = None if body.sku is None else checked_label(body.sku, "sku")
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
     engine = pick_engine(stored.engine, services.graph.engines())

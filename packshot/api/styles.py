@@ -25,6 +25,7 @@ from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
 from packshot.api.styling import references_of, require_pictures
 from packshot.contract import examples
+from packshot.contract.adapters import AdapterUse, AdapterUseAnswer
 from packshot.contract.projects import StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.shot_style import LightAnswer, ReferenceAnswer
 from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
@@ -49,6 +50,7 @@ def style_answer(style: StyleRecord) -> StyleAnswer:
         palette=style.palette,
         references=tuple(ReferenceAnswer.model_validate(one.to_json()) for one in style.references),
         light=None if style.light_deg is None else LightAnswer(direction_deg=style.light_deg),
+        adapters=tuple(AdapterUseAnswer(id=one.id, scale=one.scale) for one in style.adapters) or None,
         url=url,
         thumbnail_url=f"{url}/thumbnail?v={version}" if version else None,
         created_at=style.created_at,
@@ -98,6 +100,8 @@ def _checked(body: StyleRequest | StyleChange, services: Services) -> StyleField
         fields["palette"] = [colour.lower() for colour in body.palette]
     if body.references is not None:
         fields["references"] = references_of(body.references)
+    if body.adapters is not None:
+        fields["adapters"] = [AdapterUse(id=one.id, scale=one.scale) for one in body.adapters]
     if "light" in body.model_fields_set:
         fields["light_deg"] = None if body.light is None else body.light.direction_deg % 360
     return fields

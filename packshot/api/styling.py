@@ -67,6 +67,8 @@ async def _styled(services: Services, tenant_id: str, body: Body, engine: Engine
         if not engine.capabilities.negative_prompt:
             given.pop("negative_prompt", None)
         given = {name: value for name, value in given.items() if value}
+        if stored.adapters and "adapters" not in body.model_fields_set:
+            given["adapters"] = [{"id": one.id, "scale": one.scale} for one in stored.adapters]
     explicit = await _explicit(services, tenant_id, asked, engine)
     return type(body).model_validate({**body.model_dump(exclude_unset=True), **given, "style": explicit})
 

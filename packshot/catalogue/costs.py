@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Literal
 
-from packshot.catalogue.plan import Costs
+from packshot.catalogue.plan import TEXT_S, Costs
 from packshot.contract.engines import EngineInfo
 from packshot.models.packs.framing import row_steps
 from packshot.store.records import ShotRecord
@@ -28,6 +28,7 @@ def costs_of(engine: EngineInfo, shots: Iterable[ShotRecord]) -> tuple[Costs, Li
     The median of the shots counts. A shot that shared its steps with others took longer than alone, so a busy server
     is estimated too high rather than too low.
     """
+    texts_s: list[float] = []
     steps_s: list[float] = []
     pictures_s: list[float] = []
     composed_s: list[float] = []
@@ -37,6 +38,7 @@ def costs_of(engine: EngineInfo, shots: Iterable[ShotRecord]) -> tuple[Costs, Li
         ]
         if shot.spec.engine != engine.name or not times:
             continue
+        texts_s += [time["text"] / 1000 for time in times if "text" in time]
         finish_ms = max(time.get("finish", 0.0) for time in times)
         work = row_steps(shot.spec, engine)
         if not work:
@@ -46,5 +48,6 @@ def costs_of(engine: EngineInfo, shots: Iterable[ShotRecord]) -> tuple[Costs, Li
         pictures_s.append(max(time.get("begin", 0.0) + time.get("decode", 0.0) for time in times) / 1000)
     if len(steps_s) < MIN_SHOTS or not median(steps_s):
         return Costs(engine, ROW_STEP_S, PICTURE_S, COMPOSED_S), "assumed"
+    text = median(texts_s) if len(texts_s) >= MIN_SHOTS else TEXT_S
     composed = median(composed_s) if len(composed_s) >= MIN_SHOTS else COMPOSED_S
-    return Costs(engine, median(steps_s), median(pictures_s), composed), "measured"
+    return Costs(engine, median(steps_s), median(pictures_s), composed, text), "measured"

@@ -1,7 +1,6 @@
 """Read a manifest: YAML, JSON or CSV to the typed `Manifest`, with every problem by row and column.
 
-Items that break a rule are left out of the result, so that the plan can be made from the others. Fields whose stage is
-not served are problems with the code `not_served`: a field that is accepted is a field that is honoured.
+Items that break a rule are left out of the result, so that the plan can be made from the others.
 """
 
 from __future__ import annotations
@@ -21,14 +20,13 @@ from packshot.catalogue.places import Allowed, path_rule, route_rule
 from packshot.catalogue.plain_yaml import read_yaml
 from packshot.catalogue.sheet import FORMULA, SCIENTIFIC, problem, read_sheet, refused, skus
 from packshot.contract.catalogue import Axis, Item, Manifest, RowProblem
+from packshot.contract.requests import ProofIn
 from packshot.delivery.naming import check_gtin
 from packshot.delivery.presets import fill_for, preset_named
 from packshot.errors import BadInput
 
 MediaType = Literal["application/json", "application/yaml", "text/csv"]
 
-LATER_FIELDS = {"adapters": "adapters"}
-"""Fields of a shot's look that no release serves in a catalogue yet, and the role that each needs."""
 _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 
 
@@ -172,8 +170,6 @@ def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem]
 
 def _of_pydantic(found: Any, row: int | None, sku: str | None, column: str) -> RowProblem:
     value = found.get("input")
-    if found["type"] == "extra_forbidden" and (role := LATER_FIELDS.get(str(found["loc"][-1]))):
-        return not_served(column, "", role, row, sku)
     shown = value if isinstance(value, str | int | float) else "" if value is None else json.dumps(value, default=str)
     rule = found["msg"].removeprefix("Value error, ")
     return problem(row, sku, column, shown, rule, "See docs/agency.md for the field's form.")
@@ -197,6 +193,7 @@ def _frame_problems(manifest: Manifest, route_prefixes: Sequence[str]) -> Iterat
     if light is not None and not any(shadow and shadow.mode == "cast" for shadow in shadows):
         rule = "a light turns cast shadows, and no shadow of this manifest is cast"
         yield problem(None, None, "defaults.light", f"{light.direction_deg:g}", rule, "Set shadow: {mode: cast}.")
+    yield from _master_problems(manifest.defaults.proof, "defaults.proof.master", None, None)
     for at, one in enumerate(manifest.deliver):
         if one.to is not None and (broken := route_rule(one.to, route_prefixes)):
             remedy = "Use a folder of the archive, or ask the operator for a prefix."
@@ -233,6 +230,7 @@ def _item_problems(item: Item, row: int, manifest: Manifest, allowed_prefixes: S
             yield problem(row, item.sku, column, photo, broken, "Use a path below the manifest, or upload the photo.")
     if item.mask is not None and (broken := path_rule(item.mask, "mk_", allowed_prefixes)):
         yield problem(row, item.sku, "mask", item.mask, broken, "Use a path below the manifest, or upload the mask.")
+    yield from _master_problems(item.proof, "proof.master", row, item.sku)
     if item.mask is not None and (item.box or item.points):
         rule = "a mask may not come with a box or points"
         yield problem(row, item.sku, "mask", item.mask, rule, "Send one of them.")
@@ -244,6 +242,12 @@ def _item_problems(item: Item, row: int, manifest: Manifest, allowed_prefixes: S
         if name not in known:
             rule = f"a scene must be a value of the axis `scene`: {', '.join(known) or 'there is none'}"
             yield problem(row, item.sku, "scenes", name, rule, "Correct the name, or add the value to the axis.")
+
+
+def _master_problems(proof: ProofIn | None, column: str, row: int | None, sku: str | None) -> Iterator[RowProblem]:
+    """A master that is a URL, or a path that leads out of the manifest's folder."""
+    if proof is not None and proof.master is not None and (broken := path_rule(proof.master, "ph_", ())):
+        yield problem(row, sku, column, proof.master, broken, "Use a path below the manifest, or an id ph_….")
 
 
 def scene_names(axes: Sequence[Axis]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from itertools import product
 
 from packshot.catalogue.manifest import Read
 from packshot.catalogue.places import archive_folder
+from packshot.catalogue.proving import proof_of_item
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import MAX_COMBINATIONS, Axis, Deliver, Item, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
@@ -23,6 +24,10 @@ from packshot.delivery.naming import NameTemplate, collision_key, parse_template
 from packshot.delivery.presets import fill_for, preset_named
 from packshot.errors import BadInput
 from packshot.models.packs.framing import window_steps
+
+TEXT_S = 0.7
+"""Seconds of a processor that the proof of a picture's text takes: half for the picture, and the photo's for each mask
+(docs/measurements.md)."""
 
 LATE_VALUES: Mapping[str, str | int] = {
     "seed": MAX_SEED,
@@ -76,16 +81,21 @@ class Costs:
     """What pictures cost on one device, in seconds: the same numbers as the autoscaling policy's.
 
     `row_step_s` is one batch row of one denoising step, `picture_s` what a painted picture needs besides, and
-    `composed_s` a picture on a plain background. A picture of an engine whose vendor is paid costs its price.
+    `composed_s` a picture on a plain background. A picture of an engine whose vendor is paid costs its price. `text_s`
+    is what the proof of a picture's text adds.
     """
 
     engine: EngineInfo
     row_step_s: float
     picture_s: float
     composed_s: float
+    text_s: float = TEXT_S
 
-    def of(self, variant: Variant, look: Look) -> float:
-        """Seconds of one picture of a variant."""
+    def of(self, variant: Variant, look: Look, *, proven: bool = False) -> float:
+        """Seconds of one picture of a variant. `proven` says that its text is read."""
+        return self._made(variant, look) + (self.text_s if proven else 0.0)
+
+    def _made(self, variant: Variant, look: Look) -> float:
         if not variant.generated:
             return self.composed_s
         if self.engine.price_device_s:
@@ -206,7 +216,7 @@ def plan(read: Read, costs: Costs) -> Plan:
     shots = pictures = painted = deliveries = 0
     device_s = 0.0
     for item, row in zip(manifest.items, read.rows, strict=True):
-        choice = tuple(item.scenes)
+        choice, proven = tuple(item.scenes), proof_of_item(manifest.defaults, item) is not None
         if choice not in by_choice:
             by_choice[choice] = variants(manifest, combinations(manifest.axes, choice))
             seconds |= {variant: costs.of(variant, manifest.defaults) for variant in by_choice[choice]}
@@ -216,7 +226,7 @@ def plan(read: Read, costs: Costs) -> Plan:
             shots += views
             pictures += each
             painted += each * variant.generated
-            device_s += each * seconds[variant]
+            device_s += each * (seconds[variant] + (costs.text_s if proven else 0.0))
             deliveries += views * len(entries)
         problems += _name_problems(manifest, templates, by_choice[choice], item, row, names)
     budget = manifest.budget

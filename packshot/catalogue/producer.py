@@ -25,8 +25,9 @@ from packshot.catalogue.costs import costs_of
 from packshot.catalogue.cutting import Cutter, RowFailed
 from packshot.catalogue.filing import Filer
 from packshot.catalogue.plan import Costs
+from packshot.catalogue.proving import proof_of_item
 from packshot.catalogue.rows import item_of, manifest_of, shots_of
-from packshot.catalogue.shooting import shots_to_accept
+from packshot.catalogue.shooting import shots_to_accept, with_master
 from packshot.contract.status import LIVE, RowState
 from packshot.errors import EngineFailed, NotFound, Overloaded, PackshotError, StorageFull, Unavailable
 from packshot.settings import Settings
@@ -173,7 +174,9 @@ class Producer:
             mask_id: self._store.masks.get(record.tenant, mask_id) for mask_id in row.masks or ()
         }
         engines = self._graph.engines()
-        shots = shots_to_accept(record, row, masks, engines, self._costs_of(record), self._settings)
+        look = manifest_of(record.frame, []).defaults
+        proof = with_master(self._store, record, proof_of_item(look, item_of(row.item or "")))
+        shots = shots_to_accept(record, row, masks, engines, self._costs_of(record), self._settings, proof)
         accepted, paused = self._work.accept(record.id, row.place, row.attempt, shots, window)
         if paused:
             log.info("catalogue %s was paused: %s", record.id, paused)

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from packshot.catalogue.manifest import Read
 from packshot.catalogue.plan import Costs, Scene, Variant, combinations, variants
+from packshot.catalogue.proving import proof_of_item
 from packshot.contract.catalogue import Item, Manifest, RowProblem, View
 from packshot.contract.requests import ShadowIn
 from packshot.store.catalogue_records import NewRow
@@ -50,7 +51,7 @@ def new_rows(read: Read, costs: Costs, problems: Sequence[RowProblem] = ()) -> l
         if one.row is not None:
             told.setdefault(one.row, one)
     found: list[NewRow] = []
-    work: dict[tuple[str, ...], tuple[int, int, int, float]] = {}
+    work: dict[tuple[tuple[str, ...], bool], tuple[int, int, int, float]] = {}
     kept = set(read.rows)
     for item, row in zip(manifest.items if manifest else (), read.rows, strict=True):
         assert manifest is not None
@@ -58,11 +59,13 @@ def new_rows(read: Read, costs: Costs, problems: Sequence[RowProblem] = ()) -> l
         if row in told:
             found.append(_skipped(told[row], text))
             continue
-        choice = tuple(item.scenes)
+        proof = proof_of_item(manifest.defaults, item)
+        choice = tuple(item.scenes), proof is not None
         if choice not in work:
-            work[choice] = _work_of_a_photo(manifest, choice, costs)
+            work[choice] = _work_of_a_photo(manifest, *choice, costs)
         shots, pictures, row_steps, device_s = work[choice]
         photos = [photo for _, photo in item.views()]
+        masters = [proof.master] if proof is not None and proof.master is not None else []
         mask = [item.mask] if item.mask else []
         found.append(
             NewRow(
@@ -73,7 +76,7 @@ def new_rows(read: Read, costs: Costs, problems: Sequence[RowProblem] = ()) -> l
                 pictures=pictures * len(photos),
                 row_steps=row_steps * len(photos),
                 device_s=device_s * len(photos),
-                photos=tuple(photo for photo in photos if is_path(photo, "ph_")),
+                photos=tuple(photo for photo in dict.fromkeys((*photos, *masters)) if is_path(photo, "ph_")),
                 masks=tuple(one for one in mask if is_path(one, "mk_")),
             )
         )
@@ -86,7 +89,9 @@ def _skipped(why: RowProblem, item: str | None) -> NewRow:
     return NewRow(why.row or 0, (why.sku or "")[:100], item, code=why.code, detail=detail)
 
 
-def _work_of_a_photo(manifest: Manifest, choice: tuple[str, ...], costs: Costs) -> tuple[int, int, int, float]:
+def _work_of_a_photo(
+    manifest: Manifest, choice: tuple[str, ...], proven: bool, costs: Costs
+) -> tuple[int, int, int, float]:
     """(shots, pictures, row-steps, seconds of a device) of one photo of a row with this choice of scenes."""
     pictures = row_steps = 0
     device_s = 0.0
@@ -95,7 +100,7 @@ def _work_of_a_photo(manifest: Manifest, choice: tuple[str, ...], costs: Costs) 
         each = manifest.paintings if variant.generated else 1
         pictures += each
         row_steps += each * costs.row_steps(variant, manifest.defaults)
-        device_s += each * costs.of(variant, manifest.defaults)
+        device_s += each * costs.of(variant, manifest.defaults, proven=proven)
     return len(wanted), pictures, row_steps, device_s
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from packshot.contract.catalogue import MAX_ROWS, RowProblem
 from packshot.errors import BadInput, PackshotError
 
-COLUMNS = ("sku", "photo", "box", "points", "find", "mask", "scenes", "size_mm", "category")
+COLUMNS = ("sku", "photo", "box", "points", "find", "mask", "scenes", "size_mm", "category", "must_read", "master")
 MAX_COLUMNS = 256
 MAX_CELL_BYTES = 8 * 1024
 SHOWN_CHARS = 80
@@ -144,6 +144,10 @@ def _put(item: dict[str, Any], name: str, cell: str) -> None:
         item["points"] = [flat[at : at + 2] for at in range(0, len(flat), 2)]
     elif name == "scenes":
         item["scenes"] = [one.strip() for one in cell.split(";") if one.strip()]
+    elif name == "must_read":
+        item.setdefault("proof", {})["must_read"] = [one.strip() for one in cell.split(";") if one.strip()]
+    elif name == "master":
+        item.setdefault("proof", {})["master"] = cell
     elif name == "size_mm":
         item["size_mm"] = _size(cell)
     elif name in COLUMNS:

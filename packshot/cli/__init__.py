@@ -8,6 +8,8 @@ import typer
 
 import packshot
 from packshot.cli import (
+    adapters,
+    audit,
     catalogue,
     clip,
     config,
@@ -21,8 +23,11 @@ from packshot.cli import (
     shoot,
     tenants,
     touchup,
+    train,
     up,
+    verify,
 )
+from packshot.telemetry.context import bound
 
 app = typer.Typer(
     name="packshot",
@@ -41,11 +46,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    context.with_resource(bound(actor="command line"))  # in the audit trail and in log lines
 
 
 app.command("shoot")(shoot.shoot)
@@ -57,11 +63,15 @@ app.command("down")(up.down)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)
+app.command("verify")(verify.verify)
 app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(train.app, name="train")
+app.add_typer(audit.app, name="audit")
 app.add_typer(loadtest.app, name="loadtest")
 
 __all__ = ["app"]

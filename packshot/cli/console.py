@@ -26,6 +26,8 @@ _OWN = ("packshot", "deployments", "graphs", "cluster", "loadtest")
 _EXTRAS = {
     "psycopg": "postgres",
     "s3fs": "s3",
+    "bitsandbytes": "train-8bit",
+    **dict.fromkeys(("pandas", "pyarrow"), "train"),
     **dict.fromkeys(("gevent", "geventhttpclient", "hdrh", "jinja2", "locust", "matplotlib", "psutil"), "loadtest"),
 }
 """The extra that installs a module, for modules that only one extra installs."""

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from packshot.cli.budgets import DeviceSeconds, ImagesPerDay, LiveShots, NoBudget, show_or_set
 from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
-
-if TYPE_CHECKING:
-    from packshot.store.store import Store
+from packshot.cli.stores import open_store
 
 app = typer.Typer(help="Create, list, bound and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@contextmanager
-def _store() -> Iterator[Store]:
-    from packshot.settings import Settings
-    from packshot.store.store import Store
-
-    store = Store.from_settings(Settings(), uses_files=False)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @app.command()
@@ -40,7 +24,7 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it to stdout. It is shown only this once."""
-    with _store() as store:
+    with open_store() as store:
         new = store.keys.create(tenant, admin=admin)
     stderr().print(f"Key {new.record.id} of {tenant!r}. It is shown only this once:", markup=False)
     if as_json:
@@ -53,7 +37,7 @@ def create(
 @report_errors
 def list_keys(as_json: AsJson = False) -> None:
     """List all keys, revoked ones included, without their secrets."""
-    with _store() as store:
+    with open_store() as store:
         keys = store.keys.all()
     rows = [
         {
@@ -82,7 +66,7 @@ def budget(
     as_json: AsJson = False,
 ) -> None:
     """Show a key's budgets and what is spent of them, or set them: those that are not named have no limit."""
-    with _store() as store:
+    with open_store() as store:
         show_or_set(store, key_id, images_per_day, device_s_per_month, live_shots, none=none, as_json=as_json)
 
 
@@ -90,7 +74,7 @@ def budget(
 @report_errors
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")], as_json: AsJson = False) -> None:
     """Revoke a key and every session made from it."""
-    with _store() as store:
+    with open_store() as store:
         store.keys.revoke(key_id)
     stderr().print(f"Key {key_id} is revoked.", markup=False)
     if as_json:

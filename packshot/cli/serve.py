@@ -29,11 +29,13 @@ def serve(
     A loopback host needs no key unless PACKSHOT_OPEN_ACCESS is false."""
     from cluster.local import run_forever
     from cluster.profiles import load_profile
+    from packshot.delivery.signing import load_signer
     from packshot.settings import Settings
 
     opened = open_access(host)
     loaded = load_profile(profile)
     require_packs(loaded.pack or Settings().pack)
+    load_signer(Settings())  # a replica would refuse the certificate a minute later
     with ExitStack() as until_end, ExitStack() as until_ready:
         until_ready.enter_context(waiting(f"starting {profile} on {host}:{port}"))
 

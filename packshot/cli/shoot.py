@@ -14,15 +14,17 @@ import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 from packshot.cli.progress import Progress, waiting
-from packshot.cli.references import bring_references, require_references
+from packshot.cli.references import bring_master, bring_references, require_master, require_references
 from packshot.cli.results import Results, verdict_words
 from packshot.cli.servers import KEY_VARIABLE, chosen_server
 from packshot.cli.shot_options import (
     Layout,
     given,
+    read_adapters,
     read_conditions,
     read_layout,
     read_marks,
+    read_proof,
     read_reflection,
     read_relight,
     read_retry,
@@ -97,6 +99,20 @@ def shoot(
     style_strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="How far the scene moves towards the style; default: 0.9.")
     ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID[:SCALE]", help="An adapter of the server, such as ad_…:0.8; repeatable, up to 4."),
+    ] = None,
+    prove_text: Annotated[
+        bool, typer.Option("--prove-text", help="Compare the label's text with the photo's, line by line.")
+    ] = False,
+    must_read: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORDS", help="Words that the label must show, such as '30 ml'; repeatable."),
+    ] = None,
+    master: Annotated[
+        str | None, typer.Option(metavar="PHOTO", help="The artwork to compare the text with: a file or ph_….")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the prompt; default: the engine's.")] = None,
@@ -161,6 +177,8 @@ def shoot(
         relight=read_relight(relight),
         retry=read_retry(retry),
         style=read_style(style, reference or [], palette, style_strength),
+        adapters=read_adapters(adapter or []),
+        proof=read_proof(prove_text, must_read or [], master),
         engine=engine,
         priority=priority or ("catalogue" if len(sources) > 1 else None),
     )
@@ -172,6 +190,7 @@ def shoot(
     from packshot.cli.batch import Batch, Order
 
     require_references(reference or [])
+    require_master(master)
     started_at = time.perf_counter()
     pictures = len(wanted) * max(1, len(prompt or [])) * (images or 1)
     with chosen_server(host, in_process=in_process, cluster=cluster, engine=engine, pictures=pictures) as server:
@@ -183,6 +202,8 @@ def shoot(
             ready_at = time.perf_counter()
             if reference:
                 request["style"]["references"] = bring_references(client, reference)
+            if master is not None:
+                request["proof"]["master"] = bring_master(client, master)
             order = Order(request, tuple(prompt or [""]), marks, placed, tuple(preset or ()))
             with Progress() as progress:
                 outcomes = Batch(client, order, results).run(wanted, progress)

@@ -18,9 +18,11 @@ __all__ = [
     "Layout",
     "Marks",
     "given",
+    "read_adapters",
     "read_conditions",
     "read_layout",
     "read_marks",
+    "read_proof",
     "read_reflection",
     "read_relight",
     "read_retry",
@@ -168,6 +170,19 @@ def read_conditions(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     return [_condition(text) for text in texts] or None
 
 
+def read_adapters(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Read `--adapter`: ID or ID:SCALE. None without any. Raises BadInput `bad_usage`."""
+    return [_adapter(text) for text in texts] or None
+
+
+def _adapter(text: str) -> dict[str, Any]:
+    name, colon, scale = text.partition(":")
+    if not colon:
+        return {"id": name}
+    (read,) = _numbers(scale, (1,), "--adapter ID:SCALE: what follows the colon")
+    return {"id": name, "scale": read}
+
+
 def _condition(text: str) -> dict[str, Any]:
     kind, equals, numbers = text.partition("=")
     if not equals:
@@ -212,6 +227,16 @@ def read_retry(text: str | None) -> dict[str, Any] | None:
         raise BadInput("bad_usage", f"{rule}; such as 2, or 2:floating,hallucination") from error
     named = [one.strip() for one in findings.split(",") if one.strip()]
     return given(max=most, on=named or None)
+
+
+def read_proof(proven: bool, must_read: Sequence[str], master: str | None) -> dict[str, Any] | None:
+    """Read `--prove-text`, `--must-read` and `--master`, each of which asks for the proof of text.
+
+    `master` is the photo id of an artwork on the server. None without any of them.
+    """
+    if not proven and not must_read and master is None:
+        return None
+    return {"text": True, **({"must_read": list(must_read)} if must_read else {}), **given(master=master)}
 
 
 def read_style(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from packshot.cli.budgets import DeviceSeconds, ImagesPerDay, LiveShots, NoBudget, show_or_set
 from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
+from packshot.cli.stores import open_store
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
-    from packshot.store.store import Store
+    from packshot.store.records import DeletionRecord
 
 app = typer.Typer(
     help="List, weigh, gate, bound, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None
@@ -23,23 +22,11 @@ app = typer.Typer(
 TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's id, as `packshot tenants list` shows it.")]
 
 
-@contextmanager
-def _store(*, uses_files: bool) -> Iterator[Store]:
-    from packshot.settings import Settings
-    from packshot.store.store import Store
-
-    store = Store.from_settings(Settings(), uses_files=uses_files)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
 @app.command("list")
 @report_errors
 def list_tenants(as_json: AsJson = False) -> None:
     """List all tenants, with the reason of a legal hold."""
-    with _store(uses_files=False) as store:
+    with open_store() as store:
         holds = store.deletions.holds()
         rows = [
             {
@@ -65,7 +52,7 @@ def weight(
     as_json: AsJson = False,
 ) -> None:
     """Set a tenant's share of the workers. With 2, it gets twice as much work done as a tenant with 1."""
-    with _store(uses_files=False) as store:
+    with open_store() as store:
         store.tenants.set_weight(tenant_id, value)
     stderr().print(f"{tenant_id} has weight {value:g} from the next claim on.", markup=False)
     if as_json:
@@ -80,7 +67,7 @@ def require_approval(
     as_json: AsJson = False,
 ) -> None:
     """Let a tenant's pictures leave (presets, deliveries, archives, signed URLs) only when a person approved them."""
-    with _store(uses_files=False) as store:
+    with open_store() as store:
         store.tenants.set_require_approval(tenant_id, not off)
     rule = "may leave without an approval" if off else "leave only when a person has approved them"
     stderr().print(f"The pictures of {tenant_id} {rule}.", markup=False)
@@ -99,7 +86,7 @@ def budget(
     as_json: AsJson = False,
 ) -> None:
     """Show a tenant's budgets and what is spent of them, or set them: those that are not named have no limit."""
-    with _store(uses_files=False) as store:
+    with open_store() as store:
         show_or_set(store, tenant_id, images_per_day, device_s_per_month, live_shots, none=none, as_json=as_json)
 
 
@@ -113,20 +100,42 @@ def delete(
     """Delete a tenant: keys, photos, shots, images, and every file that no other tenant shares. A receipt remains."""
     if not yes and not typer.confirm(f"Delete {tenant_id} and everything that it owns?", err=True):
         raise BadInput("bad_usage", f"the deletion of {tenant_id} must be confirmed, got no; answer y, or give --yes")
-    with _store(uses_files=True) as store:
+    with open_store(uses_files=True) as store:
         receipt = store.deletions.delete(tenant_id, by=f"{getpass.getuser()}, packshot tenants delete"[:200])
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(receipt.counts.items())) or "nothing"
     stderr().print(f"Deleted {tenant_id}: {counts}. Receipt {receipt.tenant_sha256}.", markup=False, soft_wrap=True)
     if as_json:
-        put_json(
-            {
-                "tenant_sha256": receipt.tenant_sha256,
-                "counts": dict(receipt.counts),
-                "by": receipt.by,
-                "started_at": receipt.started_at.isoformat(),
-                "finished_at": receipt.finished_at.isoformat() if receipt.finished_at else None,
-            }
-        )
+        put_json(_receipt_json(receipt))
+
+
+@app.command()
+@report_errors
+def receipts(as_json: AsJson = False) -> None:
+    """List the receipts of deleted tenants, newest first."""
+    found: list[DeletionRecord] = []
+    with open_store() as store:
+        cursor: str | None = ""
+        while cursor is not None:
+            page, cursor = store.deletions.receipts(cursor=cursor or None, limit=200)
+            found += page
+    rows = [_receipt_json(one) for one in found]
+    cells = (
+        (one["tenant_sha256"][:16], one["by"], one["started_at"], one["finished_at"], sum(one["counts"].values()))
+        for one in rows
+    )
+    table("Receipts", ("SHA-256 of the id", "asked by", "began", "ended", "rows and files"), cells)
+    if as_json:
+        put_json({"receipts": rows})
+
+
+def _receipt_json(receipt: DeletionRecord) -> dict[str, Any]:
+    return {
+        "tenant_sha256": receipt.tenant_sha256,
+        "counts": dict(receipt.counts),
+        "by": receipt.by,
+        "started_at": receipt.started_at.isoformat(),
+        "finished_at": receipt.finished_at.isoformat() if receipt.finished_at else None,
+    }
 
 
 @app.command()
@@ -136,10 +145,10 @@ def hold(
     reason: Annotated[str, typer.Argument(help="Why the data must be kept, such as a case number.")],
     as_json: AsJson = False,
 ) -> None:
-    """Put a tenant under a legal hold: it cannot be deleted. Its retention goes on."""
+    """Put a tenant under a legal hold: it cannot be deleted, and its retention stops."""
     if not reason.strip():
         raise BadInput("bad_usage", "the reason of a legal hold must not be empty; name the case")
-    with _store(uses_files=False) as store:
+    with open_store() as store:
         store.deletions.hold(tenant_id, reason.strip())
     stderr().print(f"{tenant_id} is under a legal hold.", markup=False)
     if as_json:
@@ -150,7 +159,7 @@ def hold(
 @report_errors
 def release(tenant_id: TenantId, as_json: AsJson = False) -> None:
     """Lift a tenant's legal hold."""
-    with _store(uses_files=False) as store:
+    with open_store() as store:
         store.deletions.hold(tenant_id, None)
     stderr().print(f"{tenant_id} is under no legal hold.", markup=False)
     if as_json:

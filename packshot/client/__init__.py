@@ -16,6 +16,7 @@ from packshot.client.catalogue_calls import ManifestFile
 from packshot.client.client import Client
 from packshot.client.errors import error_of
 from packshot.client.events import Event
+from packshot.contract.adapters import AdapterChange, AdapterIn
 from packshot.contract.clips import ClipRequest
 from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
@@ -25,6 +26,8 @@ from packshot.contract.shot_style import ReferenceIn, ShotStyleIn
 from packshot.contract.usage import BudgetRequest
 
 __all__ = [
+    "AdapterChange",
+    "AdapterIn",
     "AsyncClient",
     "BudgetRequest",
     "CanvasIn",

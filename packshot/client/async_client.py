@@ -19,6 +19,7 @@ from packshot.client.catalogues import AsyncCatalogues
 from packshot.client.errors import error_of, unreachable
 from packshot.client.events import Event, Stream, async_events_of
 from packshot.client.webhooks import AsyncWebhooks
+from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -29,6 +30,7 @@ from packshot.contract.answers import (
     ShotPage,
     WholeImageAnswer,
 )
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
@@ -42,10 +44,11 @@ from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
 
 T = TypeVar("T")
-Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, UsageAnswer)
+Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, AdapterPage, UsageAnswer)
 
 
 class AsyncClient:
@@ -296,6 +299,10 @@ class AsyncClient:
         """Set the fields of a style that `change` sets."""
         return await self._do(calls.change_style(style_id, change))
 
+    async def verify(self, data: bytes) -> VerifyAnswer:
+        """Ask whether a file was made by this server, by which shot, and what was done to it since."""
+        return await self._do(calls.verify(data))
+
     async def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
         """Find the palette and the light of pictures, as a shot's style does."""
         return await self._do(calls.find_palette(references))
@@ -303,6 +310,37 @@ class AsyncClient:
     async def delete_style(self, style_id: str) -> None:
         """Delete a style."""
         await self._do(calls.delete_style(style_id))
+
+    async def adapters(self) -> AsyncIterator[AdapterAnswer]:
+        """Yield the adapters, newest first."""
+        async for page in self._pages(calls.adapters()):
+            for one in page.adapters:
+                yield one
+
+    async def add_adapter(
+        self,
+        data: bytes,
+        name: str,
+        *,
+        licence: str | None = None,
+        trigger: str | None = None,
+        trained_from: str | None = None,
+        engine: str | None = None,
+    ) -> AdapterAnswer:
+        """Add an adapter: a safetensors file. None = as the file says.
+
+        Raises BadInput `adapter_invalid` and `adapter_mismatch`, and Conflict `name_taken`.
+        """
+        texts = {"licence": licence, "trigger": trigger, "trained_from": trained_from, "engine": engine}
+        return await self._do(calls.add_adapter(data, name, texts))
+
+    async def change_adapter(self, adapter_id: str, change: AdapterChange) -> AdapterAnswer:
+        """Set the fields of an adapter that `change` sets."""
+        return await self._do(calls.change_adapter(adapter_id, change))
+
+    async def delete_adapter(self, adapter_id: str) -> None:
+        """Delete an adapter. Raises Conflict `in_use`."""
+        await self._do(calls.delete_adapter(adapter_id))
 
     async def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines. The first one is the default."""
@@ -342,6 +380,21 @@ class AsyncClient:
         """
         pages = [page async for page in self._pages(calls.usage(group, since, until))]
         return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
+
+    async def audit(
+        self,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        object_id: str | None = None,
+        tenant_id: str | None = None,
+        cursor: int = 0,
+    ) -> AsyncIterator[AuditLine]:
+        """Yield the lines of the audit trail, oldest first. See `Client.audit`."""
+        while page := await self._do(calls.audit(after, before, object_id, tenant_id, cursor)):
+            for line in page:
+                yield line
+            cursor = page[-1].number
 
     async def budget(self, owner_id: str) -> BudgetAnswer:
         """Get the budgets of a tenant or key, with what is spent of them. It needs an admin key."""

@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from packshot.client.errors import foreign_answer
+from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -24,6 +25,7 @@ from packshot.contract.answers import (
     UploadAnswer,
     WholeImageAnswer,
 )
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import Answer
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliveriesAnswer, DeliverIn
@@ -44,9 +46,12 @@ from packshot.contract.shot_style import PaletteAnswer, PaletteRequest, Referenc
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 
 T = TypeVar("T")
 Read = TypeVar("Read", bound=Answer)
+
+AUDIT_PAGE = 1_000
 
 Sent = Callable[[int, int], None]
 """Called while a photo is sent, with the bytes that were sent and those of the whole file."""
@@ -125,6 +130,11 @@ def upload(data: bytes, media_type: str, project_id: str | None, sent: Sent | No
     if project_id is not None:
         options["data"] = {"project_id": project_id}
     return Call("POST", "/v1/photos", reading(PhotoAnswer), options)
+
+
+def verify(data: bytes) -> Call[VerifyAnswer]:
+    file = ("file", io.BytesIO(data), "application/octet-stream")
+    return Call("POST", "/v1/verify", reading(VerifyAnswer), Options(files={"file": file}))
 
 
 def offer_upload(data: bytes, media_type: str) -> Call[UploadAnswer]:
@@ -318,6 +328,24 @@ def delete_style(style_id: str) -> Call[None]:
     return Call("DELETE", f"/v1/styles/{style_id}", nothing)
 
 
+def adapters() -> Call[AdapterPage]:
+    return Call("GET", "/v1/adapters", reading(AdapterPage))
+
+
+def add_adapter(data: bytes, name: str, texts: Mapping[str, str | None]) -> Call[AdapterAnswer]:
+    options = Options(files={"file": ("adapter.safetensors", io.BytesIO(data), "application/octet-stream")})
+    options["data"] = {"name": name, **{field: text for field, text in texts.items() if text is not None}}
+    return Call("POST", "/v1/adapters", reading(AdapterAnswer), options)
+
+
+def change_adapter(adapter_id: str, change: AdapterChange) -> Call[AdapterAnswer]:
+    return Call("PATCH", f"/v1/adapters/{adapter_id}", reading(AdapterAnswer), Options(json=_set_fields(change)))
+
+
+def delete_adapter(adapter_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/adapters/{adapter_id}", nothing)
+
+
 def engines() -> Call[EnginesAnswer]:
     return Call("GET", "/v1/engines", reading(EnginesAnswer))
 
@@ -345,6 +373,23 @@ def usage(group: Literal["sku", "key", "day"], since: date | None, until: date |
     days = {"from": since, "to": until}
     params = {"group": group, "limit": "100", **{name: day.isoformat() for name, day in days.items() if day}}
     return Call("GET", "/v1/usage", reading(UsageAnswer), Options(params=params))
+
+
+def audit(
+    after: datetime | None, before: datetime | None, object_id: str | None, tenant_id: str | None, cursor: int
+) -> Call[list[AuditLine]]:
+    """One page of the audit trail: at most AUDIT_PAGE lines after the one with the number `cursor`."""
+    moments = {"after": after, "before": before}
+    params = {"limit": str(AUDIT_PAGE), "cursor": str(cursor), **_set(object=object_id, tenant=tenant_id)}
+    params |= {name: moment.astimezone().isoformat() for name, moment in moments.items() if moment is not None}
+    return Call("GET", "/v1/audit", _audit_lines, Options(params=params))
+
+
+def _audit_lines(answer: httpx.Response) -> list[AuditLine]:
+    try:
+        return [AuditLine.model_validate_json(line) for line in answer.content.splitlines()]
+    except ValidationError as error:
+        raise foreign_answer(answer) from error
 
 
 def budget(owner_id: str) -> Call[BudgetAnswer]:

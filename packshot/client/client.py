@@ -18,6 +18,7 @@ from packshot.client.catalogues import Catalogues
 from packshot.client.errors import error_of, unreachable
 from packshot.client.events import Event, Stream, events_of
 from packshot.client.webhooks import Webhooks
+from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -28,6 +29,7 @@ from packshot.contract.answers import (
     ShotPage,
     WholeImageAnswer,
 )
+from packshot.contract.audit import AuditLine
 from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
@@ -41,10 +43,11 @@ from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
+from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
 
 T = TypeVar("T")
-Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, UsageAnswer)
+Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, AdapterPage, UsageAnswer)
 
 
 class Client:
@@ -313,6 +316,10 @@ class Client:
         """Set the fields of a style that `change` sets."""
         return self._do(calls.change_style(style_id, change))
 
+    def verify(self, data: bytes) -> VerifyAnswer:
+        """Ask whether a file was made by this server, by which shot, and what was done to it since."""
+        return self._do(calls.verify(data))
+
     def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
         """Find the palette and the light of pictures, as a shot's style does."""
         return self._do(calls.find_palette(references))
@@ -320,6 +327,36 @@ class Client:
     def delete_style(self, style_id: str) -> None:
         """Delete a style."""
         self._do(calls.delete_style(style_id))
+
+    def adapters(self) -> Iterator[AdapterAnswer]:
+        """Yield the adapters, newest first."""
+        for page in self._pages(calls.adapters()):
+            yield from page.adapters
+
+    def add_adapter(
+        self,
+        data: bytes,
+        name: str,
+        *,
+        licence: str | None = None,
+        trigger: str | None = None,
+        trained_from: str | None = None,
+        engine: str | None = None,
+    ) -> AdapterAnswer:
+        """Add an adapter: a safetensors file. None = as the file says.
+
+        Raises BadInput `adapter_invalid` and `adapter_mismatch`, and Conflict `name_taken`.
+        """
+        texts = {"licence": licence, "trigger": trigger, "trained_from": trained_from, "engine": engine}
+        return self._do(calls.add_adapter(data, name, texts))
+
+    def change_adapter(self, adapter_id: str, change: AdapterChange) -> AdapterAnswer:
+        """Set the fields of an adapter that `change` sets."""
+        return self._do(calls.change_adapter(adapter_id, change))
+
+    def delete_adapter(self, adapter_id: str) -> None:
+        """Delete an adapter. Raises Conflict `in_use`."""
+        self._do(calls.delete_adapter(adapter_id))
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines, the default first."""
@@ -359,6 +396,24 @@ class Client:
         """
         pages = list(self._pages(calls.usage(group, since, until)))
         return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
+
+    def audit(
+        self,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        object_id: str | None = None,
+        tenant_id: str | None = None,
+        cursor: int = 0,
+    ) -> Iterator[AuditLine]:
+        """Yield the lines of the audit trail, oldest first: of this time, about one object, or all.
+
+        `tenant_id` is another tenant's, which needs an admin key. `cursor` is the `number` of the last line that
+        was read before. Raises Forbidden `admin_only`, and NotFound for an unknown tenant.
+        """
+        while page := self._do(calls.audit(after, before, object_id, tenant_id, cursor)):
+            yield from page
+            cursor = page[-1].number
 
     def budget(self, owner_id: str) -> BudgetAnswer:
         """Get the budgets of a tenant or key, with what is spent of them. It needs an admin key."""

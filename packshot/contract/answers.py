@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from packshot.contract.adapters import AdapterUseAnswer
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.clips import ClipAnswer
 from packshot.contract.enhancement import Target
@@ -90,6 +91,20 @@ class DeletionAnswer(Answer):
     by: str = Field(description="Who asked for it: an admin key's id, or the user of the command line.")
     started_at: Moment = Field(description="When the deletion began.")
     finished_at: Moment | None = Field(description="When it ended; null while another request's deletion runs.")
+
+
+class DeletionPage(Answer):
+    """A page of receipts, newest first."""
+
+    deletions: tuple[DeletionAnswer, ...]
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last page.")
+
+
+class HoldAnswer(Answer):
+    """A tenant under a legal hold."""
+
+    id: str
+    legal_hold: str = Field(description="Why the tenant's data must be kept.")
 
 
 class PhotoPage(Answer):
@@ -255,6 +270,14 @@ class TryAnswer(Answer):
     error: str | None = Field(None, exclude_if=absent, description="The code of the error that ended it; else absent.")
 
 
+class ProofAnswer(Answer):
+    """The proof of a shot's text."""
+
+    text: Literal[True]
+    must_read: tuple[str, ...]
+    master: str | None = Field(description="The photo id of the artwork that is read; null = the products' photos.")
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -282,7 +305,11 @@ class ResolvedRequest(Answer):
     style: ShotStyleAnswer | None = Field(
         None, exclude_if=absent, description="With the palette and the light that were found; absent if there is none."
     )
+    adapters: tuple[AdapterUseAnswer, ...] | None = Field(
+        None, exclude_if=absent, description="With the SHA-256 of each file; absent if there are none."
+    )
     retry: RetryAnswer | None = Field(None, exclude_if=absent, description="Absent if pictures are painted once.")
+    proof: ProofAnswer | None = Field(None, exclude_if=absent, description="Absent if no text is proven.")
 
 
 class MarginsAnswer(Answer):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.base import Answer, Moment, absent
 from packshot.contract.requests import (
     MAX_META,
@@ -19,6 +20,7 @@ from packshot.contract.requests import (
     ConditionIn,
     MetaName,
     MetaValue,
+    ProofIn,
     ReflectionIn,
     RelightIn,
     Request,
@@ -76,10 +78,18 @@ class Look(Request):
     style: ShotStyleIn | None = Field(
         None, description="The style of all painted scenes, as a shot's; null = none. It is found once, for all rows."
     )
+    adapters: list[AdapterIn] = Field(
+        default_factory=list,
+        max_length=MAX_ADAPTERS,
+        description="LoRAs and textual inversions for all painted scenes, as a shot's `adapters`.",
+    )
     retry: RetryIn | None = Field(
         None,
         description="Paint a scene again by another seed while a named finding fails, as a shot's `retry`; null = "
         "never. Each of `best_of` pictures may be painted again.",
+    )
+    proof: ProofIn | None = Field(
+        None, description="Prove the text of every product, as a shot's `proof`; null = only of items with a category."
     )
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")
@@ -96,6 +106,8 @@ class Look(Request):
         description="Control images that guide the scenes, as a shot's `conditions`; without any the edges do.",
     )
     engine: str | None = Field(None, max_length=64, description="Name of an engine; null = the default engine.")
+
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 class Axis(Request):
@@ -169,13 +181,24 @@ class Item(Request):
     )
     scenes: list[Slug] = Field(default_factory=list, description="Only these values of the axis `scene`.")
     size_mm: SizeMm | None = Field(None, description="The product's true size.")
-    category: Category | None = Field(None, description="A category whose pictures a person must approve.")
+    category: Category | None = Field(
+        None, description="A category whose pictures a person must approve, and whose text must be proven."
+    )
+    proof: ProofIn | None = Field(
+        None, description="Prove the text of this product; what it names comes before the defaults' proof."
+    )
     meta: dict[MetaName, MetaValue] = Field(default_factory=dict, max_length=MAX_META, description="Your own notes.")
 
     @model_validator(mode="after")
     def _one_kind_of_photo(self) -> Item:
         if (self.photo is None) == (not self.photos):
             raise ValueError("an item must have either photo or photos; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _category_is_proven(self) -> Item:
+        if self.category is not None and self.proof is not None and not self.proof.text:
+            raise ValueError("an item with a category must have proof.text true, because its text must be proven")
         return self
 
     def views(self) -> list[tuple[View, str]]:

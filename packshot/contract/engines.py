@@ -40,6 +40,7 @@ class EngineCapabilities(Answer):
     guidance: bool = Field(True, description="Whether it takes a `guidance_scale`.")
     samplers: tuple[Sampler, ...] = Field((), description="The values of `sampler` that it takes; empty = its own.")
     references: int = Field(0, ge=0, description="The most reference pictures whose scene it can follow; 0 = none.")
+    adapters: int = Field(0, ge=0, description="The most `adapters` that a shot can have; 0 = it takes none.")
     seeds: bool = Field(True, description="Whether the same `seed` gives the same picture again.")
     steps: tuple[int, int] = Field((1, 150), description="Fewest and most `steps`.")
     sizes: tuple[tuple[int, int], ...] = Field(

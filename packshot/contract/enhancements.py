@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.enhancement import Target
 from packshot.contract.examples import ACCEPTED
 from packshot.contract.requests import (
@@ -13,6 +14,7 @@ from packshot.contract.requests import (
     MAX_WORDS_CHARS,
     MetaName,
     MetaValue,
+    ProofIn,
     Request,
 )
 from packshot.contract.shot_spec import Sampler
@@ -54,8 +56,16 @@ class EnhancementRequest(Request):
     control_scale: float | None = Field(
         None, ge=0.0, description="Weight of the product's own edges; null = the engine's default."
     )
+    adapters: list[AdapterIn] = Field(
+        default_factory=list,
+        max_length=MAX_ADAPTERS,
+        description="LoRAs and textual inversions, as a shot's `adapters`: such as one that knows the product.",
+    )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."
+    )
+    proof: ProofIn | None = Field(
+        None, description="Prove that the product's text was not changed, as a shot's `proof`; null = it is not read."
     )
     priority: Priority = Field("interactive", description="interactive, or catalogue for work that may wait.")
     project_id: str | None = Field(None, min_length=1, max_length=64, description="The project that the picture joins.")
@@ -63,6 +73,8 @@ class EnhancementRequest(Request):
     meta: dict[MetaName, MetaValue] = Field(
         default_factory=dict, max_length=MAX_META, description="Your own notes, as for a shot."
     )
+
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 OF_SHOT = frozenset(EnhancementRequest.model_fields) - {"target", "mask_id", "text", "not_text", "strength"}

@@ -8,8 +8,10 @@ from packshot.contract.answers import (
     AcceptedAnswer,
     CanvasAnswer,
     DeletionAnswer,
+    DeletionPage,
     FindingAnswer,
     HealthAnswer,
+    HoldAnswer,
     ImageAnswer,
     LayerAnswer,
     MaskAnswer,
@@ -44,6 +46,7 @@ from packshot.contract.projects import (
 )
 from packshot.contract.requests import (
     CanvasIn,
+    HoldRequest,
     LayerIn,
     MaskRequest,
     PhotoOfUpload,
@@ -139,6 +142,9 @@ DELETION = DeletionAnswer(
     started_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
     finished_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
 )
+DELETIONS = DeletionPage(deletions=(DELETION,), next_cursor=DELETION.tenant_sha256)
+HOLD = HoldAnswer(id="tn_Yb3nQ0s8Jt5uKcVd1Wxz", legal_hold="case 4711")
+HOLD_REQUEST = HoldRequest(reason="case 4711")
 PHOTOS = PhotoPage(photos=(PHOTO,), next_cursor=f"1795679880.512:{_PHOTO_ID}")
 MASK = MaskAnswer(
     id=_MASK_ID,

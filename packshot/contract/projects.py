@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, AdapterUseAnswer, each_adapter_once
 from packshot.contract.base import Answer, Moment, absent
 from packshot.contract.light import ShadowKind
 from packshot.contract.request_base import Colour, Request
@@ -69,6 +70,11 @@ class StyleRequest(Request):
     light: LightIn | None = Field(
         None, description="Where its light comes from; null = as the references show it, if they do."
     )
+    adapters: list[AdapterIn] = Field(
+        default_factory=list,
+        max_length=MAX_ADAPTERS,
+        description="Up to 4 LoRAs and textual inversions that its shots get.",
+    )
     image_id: str | None = Field(
         None,
         min_length=1,
@@ -77,6 +83,7 @@ class StyleRequest(Request):
     )
 
     _once_each = field_validator("references")(each_once)
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 class StyleChange(Request):
@@ -98,11 +105,15 @@ class StyleChange(Request):
     light: LightIn | None = Field(
         None, description="Where its light comes from; a null that is sent = as the references show it."
     )
+    adapters: list[AdapterIn] | None = Field(
+        None, max_length=MAX_ADAPTERS, description="The new adapters, instead of all that it had."
+    )
     image_id: str | None = Field(
         None, min_length=1, max_length=64, description="A finished picture, of which a small copy is the new thumbnail."
     )
 
     _once_each = field_validator("references")(each_once)
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
 
 class StyleAnswer(Answer):
@@ -118,6 +129,9 @@ class StyleAnswer(Answer):
     references: tuple[ReferenceAnswer, ...] = Field((), description="The pictures whose style it is.")
     light: LightAnswer | None = Field(
         None, description="Where its light comes from; null = as the references show it, if they do."
+    )
+    adapters: tuple[AdapterUseAnswer, ...] | None = Field(
+        None, exclude_if=absent, description="What its shots get of adapters; absent if it has none."
     )
     url: str = Field(description="Path of the style.")
     thumbnail_url: str | None = Field(

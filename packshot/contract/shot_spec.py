@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import Reflection, Relight, Shadow
+from packshot.contract.proof import Proof
 from packshot.contract.retry import Retry
 from packshot.contract.status import Priority
 from packshot.contract.style import Style
@@ -97,7 +99,7 @@ class ShotSpec:
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
     is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
-    `retry` None paints each image once.
+    `retry` None paints each image once. `proof` None proves no text.
     """
 
     canvas: Canvas
@@ -117,7 +119,9 @@ class ShotSpec:
     relight: Relight | None = None
     sampler: Sampler | None = None
     style: Style | None = None
+    adapters: tuple[AdapterUse, ...] = ()
     retry: Retry | None = None
+    proof: Proof | None = None
 
     @property
     def interactive(self) -> bool:
@@ -212,7 +216,9 @@ class ShotSpec:
             **({"relight": self.relight.to_json()} if self.relight else {}),
             **({"sampler": self.sampler} if self.sampler else {}),
             **({"style": self.style.to_json()} if self.style else {}),
+            **({"adapters": [one.to_json() for one in self.adapters]} if self.adapters else {}),
             **({"retry": self.retry.to_json()} if self.retry else {}),
+            **({"proof": self.proof.to_json()} if self.proof else {}),
         }
 
     @classmethod
@@ -244,7 +250,9 @@ class ShotSpec:
             relight=Relight.from_json(stored.get("relight")),
             sampler=stored.get("sampler"),
             style=Style.from_json(stored.get("style")),
+            adapters=tuple(AdapterUse.from_json(one) for one in stored.get("adapters", ())),
             retry=Retry.from_json(stored.get("retry")),
+            proof=Proof.from_json(stored.get("proof")),
         )
 
 

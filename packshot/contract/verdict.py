@@ -101,6 +101,10 @@ class Verdict:
         sharpness = self.measures.sharpness if self.measures else None
         return -LEVELS.index(level), -told, sharpness or 0.0
 
+    def level_of(self, check: str) -> Level | None:
+        """The worst level of the findings of one check; None when it has none."""
+        return max((one.level for one in self.findings if one.check == check), key=LEVELS.index, default=None)
+
     def with_findings(self, *more: Finding) -> Verdict:
         """The verdict with further findings, which come last."""
         return replace(self, findings=(*self.findings, *more))

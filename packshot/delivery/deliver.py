@@ -1,13 +1,15 @@
 """Convert a finished picture to the file that a channel accepts, and check that file against the channel's rules.
 
-    pixels ──flatten──> ──extend to aspect──> ──resize──> ──encode──> file ──read back──> check ──> findings
+    pixels ──flatten, extend to aspect, resize──> ──mark──> ──encode, sign──> file ──read back──> check ──> findings
 
 `changes` lists what was done to the picture. A file that breaks a rule is refused, or carries a warning where the rule
-only warns. Nothing is cropped and nothing is painted.
+only warns. Nothing is cropped and nothing is painted. The picture that the product must show goes the same way up to
+the mark, so that the product in the file can be compared with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import NoReturn
@@ -17,16 +19,19 @@ from PIL import Image
 
 from packshot.contract.verdict import MAX_ENLARGEMENT, Finding
 from packshot.delivery.check import Shown, check, outside_of, product_box, refuse_failed, touched_sides
-from packshot.delivery.files import MEDIA, WrittenFile, read_file, write_file
+from packshot.delivery.encoding import UNPROVEN, Proof, encode
+from packshot.delivery.files import MEDIA
 from packshot.delivery.presets import Preset, preset_named, presets
 from packshot.delivery.reframe import NO_MARGINS, extend, frame_around, inside, plain_colour
 from packshot.errors import BadInput
+from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
+from packshot.imaging.watermark import embed, read_mark
 from packshot.types import U8
 
 __all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
 
-JPEG_QUALITIES = (95, 92, 88, 84, 80)
-LOSSLESS = (100,)
+
+NOT_LOCKED = Finding("delivered_lock", "warning", "not applicable: an engine repainted the product")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Delivered:
 
     `data` is the file, `width` and `height` its size in pixels, and `extension` its suffix without a dot. `changes`
     lists what was done to the picture, and `findings` has a result for each rule of the channel. `source_type` is the
-    IPTC digital source type in the file's metadata.
+    IPTC digital source type in the file's metadata. `mark` is the watermark that was read back from the file, and
+    `signed_by` the id of the key that signed it; None = none.
+    `fingerprint` is what the file is found by; None for a plain picture.
     """
 
     data: bytes
@@ -46,6 +53,9 @@ class Delivered:
     changes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     source_type: str | None = None
+    mark: int | None = None
+    signed_by: str | None = None
+    fingerprint: Fingerprint | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -57,20 +67,29 @@ class Delivered:
 class _Draft:
     """The picture while it is converted.
 
-    `pixels` is uint8 HxWx3 RGB or HxWx4 RGBA. `alpha` is the product's alpha, uint8 HxW, or None. `scale` is the factor
-    of the delivery's own resampling.
+    `pixels` is uint8 HxWx3 RGB or HxWx4 RGBA, and `expected` the same with the layout's product; None = unknown.
+    `alpha` is the product's alpha, uint8 HxW, or None. `scale` is the factor of the delivery's own resampling.
     """
 
     preset: Preset
     pixels: U8
+    expected: U8 | None
     alpha: U8 | None
     generated: bool
     changes: list[str]
     scale: float = 1.0
+    locked: bool = True
 
     @property
     def size(self) -> tuple[int, int]:
         return int(self.pixels.shape[1]), int(self.pixels.shape[0])
+
+    def apply(self, step: Callable[[U8], U8]) -> None:
+        """Change the pixels by a step, and what is expected of them by the same one."""
+        same = self.expected is self.pixels  # the same array gives the same result
+        self.pixels = step(self.pixels)
+        if self.expected is not None:
+            self.expected = self.pixels if same else step(self.expected)
 
 
 def deliver(
@@ -82,6 +101,9 @@ def deliver(
     cut: bool | None = None,
     generated: bool,
     relit_lock: Finding | None = None,
+    locked: bool = True,
+    expected: U8 | None = None,
+    proof: Proof = UNPROVEN,
     today: date | None = None,
 ) -> Delivered:
     """Convert `pixels` (uint8 HxWx3 RGB or HxWx4 straight RGBA) to a file that meets `preset`.
@@ -91,14 +113,17 @@ def deliver(
     enlarged the product. `cut` is whether the picture's frame cuts it; `product_alpha` overrules it. None = not known.
     `generated` says that an engine painted the scene; the file's metadata says so too. `relit_lock` is the proof of a
     relit product (`packshot.verdict.inspect`): it is one of the file's findings, and a failed one refuses the delivery.
-    `today` is the date on which announced changes are judged.
+    `locked` says that the product is the photo's own; one that an engine repainted is compared with nothing.
+    `expected` is the picture with its layout's product (`packshot.delivery.delivered_lock`), with which the file's is
+    compared. `proof` is what the file says of itself, its watermark, and its signer. `today` is the date on which
+    announced changes are judged.
 
     Raises BadInput: `preset_unmet` with the rule, the value found and the remedy, and `not_served` when the picture
     would have to be repainted for the channel's aspect ratio.
     """
     if product_alpha is None and pixels.shape[2] == 4:
         product_alpha = pixels[..., 3]
-    draft = _Draft(preset, pixels, product_alpha, generated, [])
+    draft = _Draft(preset, pixels, expected if locked else None, product_alpha, generated, [], locked=locked)
     sides = _cut_sides(draft)
     if sides is None and cut is not None:
         sides = ("edge",) if cut else ()
@@ -106,18 +131,60 @@ def deliver(
     _reframe(draft)
     _resize(draft, max(1.0, enlarged_by or 1.0))
     source_type = preset.digital_source_type if generated else preset.plain_source_type
-    file = _encode(draft, source_type)
     known = enlarged_by is not None
     product_by = draft.scale * (enlarged_by or 1.0)
+    marked, mark = _marked(draft, proof)
+    file, compared = encode(marked, preset, draft.expected, draft.alpha, proof.of(generated, source_type, mark))
+    read_back = mark if mark is not None and read_mark(file.pixels) == mark else None
     shown = Shown(draft.alpha, sides, product_by, known, draft.scale, generated, relit_lock is not None)
-    proof = () if relit_lock is None else (relit_lock,)
-    findings = (*proof, *check(file, preset, shown, today or date.today()))
+    findings = (
+        *(() if relit_lock is None else (relit_lock,)),
+        *check(file, preset, shown, today or date.today()),
+        compared if locked else NOT_LOCKED,
+        *_mark_findings(draft, proof, read_back),
+        *(() if proof.signer is None else (proof.signer.finding,)),
+    )
     refuse_failed(preset, findings)
     kind = next(kind for kind in MEDIA if kind == file.format)
     media_type, extension = MEDIA[kind]
     return Delivered(
-        file.data, media_type, *file.size, extension, tuple(draft.changes), findings, source_type=file.source_type
+        file.data,
+        media_type,
+        *file.size,
+        extension,
+        tuple(draft.changes),
+        findings,
+        source_type=file.source_type,
+        mark=read_back,
+        signed_by=proof.signer.key_id if proof.signer else None,
+        fingerprint=fingerprint_of(file.pixels),
     )
+
+
+def _marked(draft: _Draft, proof: Proof) -> tuple[U8, int | None]:
+    """The pixels with the watermark in their painted scene, and its number; None where it has no place.
+
+    A plain background is never marked. Without the layout, nobody knows which pixels are the product's. A repainted
+    product is marked too. A mark that cannot be read is not left in the picture.
+    """
+    mark = proof.origin.mark if proof.origin else None
+    if mark is None or not draft.generated or draft.alpha is None or draft.pixels.shape[2] == 4:
+        return draft.pixels, None
+    marked = embed(draft.pixels, mark, draft.alpha if draft.locked else None)
+    return (marked, mark) if read_mark(marked) == mark else (draft.pixels, None)
+
+
+def _mark_findings(draft: _Draft, proof: Proof, read_back: int | None) -> tuple[Finding, ...]:
+    """What became of the watermark that was wanted."""
+    if proof.origin is None or proof.origin.mark is None or not draft.generated:
+        return ()
+    if draft.alpha is None:
+        detail = "the scene has no watermark, because the product's mask is not available"
+        return (Finding("watermark", "warning", detail),)
+    if read_back is None:
+        detail = "the scene has no watermark that can be read, because too little of it shows or it is too plain"
+        return (Finding("watermark", "warning", detail),)
+    return (Finding("watermark", "ok", "the scene has an invisible watermark, which was read from the file"),)
 
 
 def _cut_sides(draft: _Draft) -> tuple[str, ...] | None:
@@ -132,8 +199,12 @@ def _flatten_transparency(draft: _Draft) -> None:
     keeps = draft.preset.background == "white_or_transparent_advised" and set(draft.preset.formats) & {"png", "webp"}
     if draft.pixels.shape[2] == 3 or keeps:
         return
-    share = draft.pixels[..., 3:].astype(np.float32) / 255
-    draft.pixels = np.rint(draft.pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+
+    def over_white(pixels: U8) -> U8:
+        share = pixels[..., 3:].astype(np.float32) / 255
+        return np.asarray(np.rint(pixels[..., :3] * share + 255 * (1 - share)), np.uint8)
+
+    draft.apply(over_white)
     draft.changes.append("the transparent picture was composited over white")
 
 
@@ -158,7 +229,7 @@ def _reframe(draft: _Draft) -> None:
     frame = frame_around(draft.size, draft.preset.aspect, box, zone)
     if draft.alpha is not None:
         draft.alpha = extend(draft.alpha, frame, 0)
-    draft.pixels = extend(draft.pixels, frame, colour)
+    draft.apply(lambda pixels: extend(pixels, frame, colour))
     named = "white" if (colour == 255).all() else "transparency" if len(colour) == 4 else f"its colour {_hex(colour)}"
     because = f"{across}:{down}" + (" and its safe zone" if draft.preset.safe_zone else "")
     draft.changes.append(
@@ -211,35 +282,20 @@ def _resize(draft: _Draft, layout_by: float) -> None:
 
 
 def _resample(draft: _Draft, width: int, height: int) -> None:
-    image = Image.fromarray(np.ascontiguousarray(draft.pixels))
     white = draft.preset.background != "free" and draft.pixels.shape[2] == 3 and _is_white(draft)
-    pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+
+    def resized(pixels: U8) -> U8:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+
+    draft.apply(resized)
     if draft.alpha is not None:
-        alpha = Image.fromarray(np.ascontiguousarray(draft.alpha)).resize((width, height), Image.Resampling.LANCZOS)
-        draft.alpha = np.asarray(alpha)
+        draft.alpha = resized(draft.alpha)
         if white:
-            pixels[draft.alpha == 0] = 255  # remove Lanczos ringing beside a dark product
-    draft.pixels = pixels
+            for pixels in (draft.pixels, draft.expected):
+                if pixels is not None:
+                    pixels[draft.alpha == 0] = 255  # remove Lanczos ringing beside a dark product
 
 
 def _is_white(draft: _Draft) -> bool:
     return bool((draft.pixels[outside_of(draft.alpha, draft.size)] == 255).all())
-
-
-def _encode(draft: _Draft, source_type: str | None) -> WrittenFile:
-    """Write the first of the preset's formats, at the best quality, that meets the size limit, and read it back.
-
-    When none does, it is the smallest file; the check on bytes then judges it.
-    """
-    smallest: bytes | None = None
-    for kind in draft.preset.formats:
-        if draft.pixels.shape[2] == 4 and kind == "jpeg":
-            continue
-        for quality in LOSSLESS if kind == "png" else JPEG_QUALITIES:
-            data = write_file(draft.pixels, kind, quality, source_type)
-            if len(data) <= draft.preset.max_bytes:
-                return read_file(data)
-            smallest = data if smallest is None or len(data) < len(smallest) else smallest
-    if smallest is None:
-        raise RuntimeError(f"preset {draft.preset.name} has no format for a picture with transparency")
-    return read_file(smallest)

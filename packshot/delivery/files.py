@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
+from packshot.delivery.metadata import XMP_KEY, source_type_of
 from packshot.delivery.presets import Format
 from packshot.imaging.decoding.formats import sniff
 from packshot.imaging.decoding.open_upload import open_whole
@@ -23,12 +24,6 @@ MEDIA: dict[Format, tuple[str, str]] = {
 }
 """The media type and the extension of each format."""
 
-_XMP = (
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
-    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{value}"/>'
-    '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
-)
 _UNBOUNDED_PX = 2**31
 
 
@@ -50,19 +45,25 @@ class WrittenFile:
         return int(self.pixels.shape[1]), int(self.pixels.shape[0])
 
 
-def write_file(pixels: U8, kind: Format, quality: int, source_type: str | None) -> bytes:
-    """Encode uint8 HxWx3 RGB or HxWx4 straight RGBA, with an sRGB profile and the IPTC digital source type as XMP."""
+def write_file(pixels: U8, kind: Format, quality: int | None, xmp: bytes) -> bytes:
+    """Encode uint8 HxWx3 RGB or HxWx4 straight RGBA, with an sRGB profile and an XMP packet; empty = none.
+
+    `quality` is that of a lossy file, 0..100; None = lossless, which a PNG always is. Raises ValueError for a lossless
+    JPEG.
+    """
     out, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
-    xmp = _XMP.format(value=source_type).encode() if source_type else b""
     if kind == "png":
         info = PngImagePlugin.PngInfo()
         if xmp:
-            info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+            info.add_itxt(XMP_KEY, xmp.decode())
         image.save(out, "PNG", icc_profile=_srgb(), pnginfo=info, compress_level=6)
-    elif kind == "jpeg":
-        image.save(out, "JPEG", quality=quality, subsampling=0, icc_profile=_srgb(), xmp=xmp)
+    elif kind == "webp":
+        exact = quality is None
+        image.save(out, "WEBP", lossless=exact, quality=quality or 80, method=4, icc_profile=_srgb(), xmp=xmp)
+    elif quality is None:
+        raise ValueError("a JPEG must have a quality of 0 to 100, got None")
     else:
-        image.save(out, "WEBP", quality=quality, method=4, icc_profile=_srgb(), xmp=xmp)
+        image.save(out, "JPEG", quality=quality, subsampling=0, icc_profile=_srgb(), xmp=xmp)
     return out.getvalue()
 
 
@@ -75,14 +76,7 @@ def read_file(data: bytes) -> WrittenFile:
     opened = open_whole(data, kind, _UNBOUNDED_PX, _UNBOUNDED_PX, [])
     opened.load()
     pixels = np.asarray(opened if opened.mode in ("RGB", "RGBA") else opened.convert("RGB"))
-    return WrittenFile(data, kind, pixels, _source_type(opened))
-
-
-def _source_type(opened: Image.Image) -> str | None:
-    written = opened.info.get("xmp") or opened.info.get("XML:com.adobe.xmp") or b""
-    text = written.decode("utf-8", "replace") if isinstance(written, bytes) else str(written)
-    _, found, rest = text.partition('DigitalSourceType="')
-    return rest.partition('"')[0] if found else None
+    return WrittenFile(data, kind, pixels, source_type_of(opened))
 
 
 @cache

@@ -32,7 +32,7 @@ from packshot.imaging.matting import (
 )
 from packshot.imaging.resample import premultiplied, resized, straight
 from packshot.imaging.straight import mixture_explains, straight_colours
-from packshot.types import U8, BoxXYXY, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
+from packshot.types import F32, U8, BoxXYXY, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
 
 __all__ = [
     "Piece",
@@ -45,6 +45,7 @@ __all__ = [
     "flatten",
     "layer_enlargement",
     "layer_size",
+    "layer_transform",
     "locked_mask",
     "paint_piece",
     "place_layer",
@@ -144,6 +145,23 @@ def layer_enlargement(layer: Layer, canvas: Canvas) -> float:
     return max(layer_size(layer, canvas)) / max(layer.cutout.width, layer.cutout.height)
 
 
+def layer_transform(layer: Layer, canvas: Canvas) -> F32:
+    """What takes a point of the cutout to the canvas, as `place_layer` does: float32 2x3, in pixels.
+
+    A whole number is the edge between two pixels, not the centre of one.
+    """
+    width, height = layer_size(layer, canvas)
+    box_width, box_height = _box_size(width, height, layer.rotation_deg % 360)
+    radians = math.radians(layer.rotation_deg % 360)
+    turn = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])  # y is down
+    mirror = -1.0 if layer.flip else 1.0
+    matrix = turn * (mirror * width / layer.cutout.width, height / layer.cutout.height)
+    corner = (_start(layer.x * canvas.width, box_width), _start(layer.y * canvas.height, box_height))
+    centre = np.array(corner) + np.array((box_width, box_height)) / 2
+    middle = np.array((layer.cutout.width, layer.cutout.height)) / 2
+    return np.hstack([matrix, (centre - matrix @ middle)[:, None]]).astype(np.float32)
+
+
 class Piece(NamedTuple):
     """The visible part of a layer: RGBA pixels of the canvas, uint8 HxWx4, and where they begin there."""
 
@@ -201,16 +219,9 @@ def _place(layer: Layer, canvas: Canvas) -> Piece | None:
     source = layer.cutout.pixels[:, ::-1] if layer.flip else layer.cutout.pixels
     angle = layer.rotation_deg % 360
     if angle % 90 == 0:
-        turns = int(angle // 90)
-        source = np.rot90(source, -turns)
-        box_width, box_height = (height, width) if turns % 2 else (width, height)
-    else:
-        radians = math.radians(angle)
-        sine, cosine = abs(math.sin(radians)), abs(math.cos(radians))
-        box_width = math.ceil(width * cosine + height * sine) + 2
-        box_height = math.ceil(width * sine + height * cosine) + 2
-    left = math.floor(layer.x * canvas.width - box_width / 2 + 0.5)
-    top = math.floor(layer.y * canvas.height - box_height / 2 + 0.5)
+        source = np.rot90(source, -int(angle // 90))
+    box_width, box_height = _box_size(width, height, angle)
+    left, top = _start(layer.x * canvas.width, box_width), _start(layer.y * canvas.height, box_height)
     # the visible part, in the box's own pixels: only this part of a layer larger than the canvas is computed
     x0, y0 = max(0, -left), max(0, -top)
     x1, y1 = min(box_width, canvas.width - left), min(box_height, canvas.height - top)
@@ -225,6 +236,19 @@ def _place(layer: Layer, canvas: Canvas) -> Piece | None:
         window = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
         pixels = resized(source, x1 - x0, y1 - y0, window)
     return Piece(pixels, left + x0, top + y0) if pixels[..., 3].any() else None
+
+
+def _box_size(width: int, height: int, angle: float) -> tuple[int, int]:
+    """(width, height) of the box around a layer of this size, rotated by `angle` degrees of 0..360."""
+    if angle % 90 == 0:
+        return (height, width) if int(angle // 90) % 2 else (width, height)
+    sine, cosine = abs(math.sin(math.radians(angle))), abs(math.cos(math.radians(angle)))
+    return math.ceil(width * cosine + height * sine) + 2, math.ceil(width * sine + height * cosine) + 2
+
+
+def _start(centre: float, length: int) -> int:
+    """The first pixel of a box of so many pixels around a centre."""
+    return math.floor(centre - length / 2 + 0.5)
 
 
 def _rotated(

@@ -38,6 +38,8 @@ _MOST = 2.0
 """The same in a busy one, which hides more."""
 _BUSY = 7.0
 """Standard deviation of luma in a neighbourhood from which a scene counts as busy."""
+_BUSY_PX = 512
+"""Longer side of the copy on which busy neighbourhoods are found, pixels."""
 _UNSURE = 5
 """The weakest bits, of which the check bits may turn any."""
 _FLOOR = 5.0
@@ -55,15 +57,16 @@ def embed(pixels: U8, payload: int, product_alpha: U8 | None) -> U8:
     height, width = pixels.shape[:2]
     bits = _with_check(payload)
     pattern = cv2.resize(_pattern(tuple(bits)), (width, height), interpolation=cv2.INTER_CUBIC)
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    change = pattern * _hidden(luma)
+    change = cv2.multiply(pattern, _hidden(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)))
     if product_alpha is not None:
         reach = 2 * MARGIN_PX + 1
         near = cv2.dilate((product_alpha > 0).astype(np.uint8), np.ones((reach, reach), np.uint8))
         change[near > 0] = 0
-    room = np.minimum(255 - pixels.max(axis=2), pixels.min(axis=2)).astype(np.float32)  # keep the hue: clip nothing
-    change = np.clip(change, -room, room)
-    return np.asarray(np.clip(np.rint(pixels + change[..., None]), 0, 255), np.uint8)
+    red, green, blue = cv2.split(pixels)
+    least, most = cv2.min(cv2.min(red, green), blue), cv2.max(cv2.max(red, green), blue)
+    room = cv2.min(least, 255 - most).astype(np.float32)  # keep the hue: clip nothing
+    levels = np.rint(cv2.min(cv2.max(change, -room), room)).astype(np.int16)
+    return np.asarray(pixels + levels[..., None], np.uint8)
 
 
 def read_mark(pixels: U8) -> int | None:
@@ -123,11 +126,19 @@ def _pattern(bits: tuple[bool, ...]) -> NDArray[np.float32]:
     return np.asarray(waves / waves.std(), np.float32)
 
 
-def _hidden(luma: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The strength of the pattern at each pixel, grey levels: a busy neighbourhood hides more."""
-    sigma = max(luma.shape) / 128
-    mean = cv2.GaussianBlur(luma, (0, 0), sigma)
-    spread = np.sqrt(np.maximum(cv2.GaussianBlur(luma * luma, (0, 0), sigma) - mean * mean, 0))
-    busy = np.clip(spread / _BUSY, 0, 1)
-    strength: NDArray[np.float32] = (_STRENGTH + (_MOST - _STRENGTH) * busy).astype(np.float32)
-    return strength
+def _hidden(luma: U8) -> NDArray[np.float32]:
+    """The strength of the pattern at each pixel of uint8 HxW, grey levels: a busy neighbourhood hides more.
+
+    It is smooth, so it is found on a copy of about _BUSY_PX pixels a side.
+    """
+    height, width = luma.shape
+    share = min(1.0, _BUSY_PX / max(height, width))
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    exact = luma.astype(np.float32)
+    mean = cv2.resize(exact, size, interpolation=cv2.INTER_AREA)
+    square = cv2.resize(cv2.multiply(exact, exact), size, interpolation=cv2.INTER_AREA)
+    sigma = max(size) / 128
+    mean, square = (cv2.GaussianBlur(one, (0, 0), sigma) for one in (mean, square))
+    busy = np.clip(np.sqrt(np.maximum(square - mean * mean, 0)) / _BUSY, 0, 1)
+    strength = (_STRENGTH + (_MOST - _STRENGTH) * busy).astype(np.float32)
+    return np.asarray(cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

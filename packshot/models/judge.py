@@ -65,10 +65,14 @@ class SceneJudge(nn.Module):
 
     def forward(self, pictures: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """The logits (B, classes) of each head, of pictures (B, 3, S, S) in -1..1 and masks (B, 1, S, S) in 0..1."""
+        pooled = self.features(pictures, masks)
+        return {name: head(pooled) for name, head in self.heads.items()}
+
+    def features(self, pictures: Tensor, masks: Tensor) -> Tensor:
+        """What the heads read, (B, F). The arguments are those of `forward`."""
         seen = self.blocks(torch.cat([pictures * (1 - masks), masks], 1))  # (B, C, S / 32, S / 32)
         halves = seen.split(seen.shape[2] // 2, 2)  # surfaces are in the lower half, backdrops in the upper
-        pooled = torch.cat([pool for half in halves for pool in (half.mean((2, 3)), half.amax((2, 3)))], 1)
-        return {name: head(pooled) for name, head in self.heads.items()}
+        return torch.cat([pool for half in halves for pool in (half.mean((2, 3)), half.amax((2, 3)))], 1)
 
     def inputs(self, pictures: U8, masks: U8) -> tuple[Tensor, Tensor]:
         """The inputs of `forward`, of pictures (uint8 NxHxWx3 RGB) and masks (uint8 NxHxW, 255 = product)."""

@@ -20,6 +20,7 @@ from packshot.contract.verdict import Finding
 from packshot.imaging.canvas import fit_into, locked_mask
 from packshot.imaging.codec import encode_png, read_png
 from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.fingerprint import fingerprint_of
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.repaint import blend, widened
 from packshot.shots.layout import draw_layout
@@ -82,7 +83,7 @@ def finish_enhancement(prepared: PreparedEnhancement, painted: Painted, order: E
     verdict = replace(verdict, findings=(*findings, *painted.render.findings))
     height, width = picture.shape[:2]
     finish_ms = (time.perf_counter() - started_at) * 1000
-    return Finished(encode_png(picture), width, height, verdict, finish_ms)
+    return Finished(encode_png(picture), width, height, verdict, finish_ms, fingerprint=fingerprint_of(picture))
 
 
 def _at_size(photo: U8, canvas: Canvas) -> U8:

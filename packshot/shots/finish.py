@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -22,26 +22,37 @@ from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, deliver
+from packshot.delivery.delivered_lock import with_product
+from packshot.delivery.encoding import Proof, SignsFiles
+from packshot.delivery.files import read_file
+from packshot.delivery.marks import photo_instance
+from packshot.delivery.metadata import Origin
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.canvas import cutout_bbox, fit_into
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
+from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
+from packshot.imaging.watermark import read_mark
+from packshot.models.read import RapidReader, Reader
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.enhance import finish_enhancement, prepare_enhancement
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.pictures import READ_PX, FoundStyle, PictureFile, load_picture, read_style
-from packshot.shots.relighting import prove, relit_layout, unlit_findings
+from packshot.shots.proofreading import Proofreader
+from packshot.shots.relighting import load_gain, prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
     DeliveryOrder,
     EnhancementOrder,
+    Examined,
     Finished,
     Fitted,
     Painted,
@@ -49,9 +60,11 @@ from packshot.shots.stages import (
     Prepared,
     PreparedEnhancement,
     PreparedRepaint,
+    Proofread,
     Region,
     RegionOrder,
     RepaintOrder,
+    TextOrder,
 )
 from packshot.shots.styling import styled_scene, unstyled_findings
 from packshot.shots.touchup import find_region, finish_touchup, prepare_touchup
@@ -91,17 +104,17 @@ def finish(
     styled = styled_scene(painted_scene, spec, flat.alpha)
     scene = styled.pixels
     lit = lit_ground(flat, spec, scene)
-    relit = relit_layout(flat, spec, scene, products)
-    picture = composite(relit.flat, scene, lit.ground)
+    lighting = relit_layout(flat, spec, scene, products)
+    picture = composite(lighting.flat, scene, lit.ground)
     render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
     scene_by = framing.enlargement((width, height))
-    verdict = _verdict(prepared, picture, spec, scene_by / render_px, relit.gain_png, scene_by)
+    verdict = _verdict(prepared, picture, spec, scene_by / render_px, lighting.gain_png, scene_by)
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
     if not spec.canny.scale:  # nothing held the engine to the product's edges
         findings.append(expansion_finding(flat, painted_scene))
     findings += defect_findings(flat, picture, painted_scene, spec)
-    findings += [*styled.findings, *lit.findings, *relit.findings, *painted.render.findings]
-    return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, relit.gain_png)
+    findings += [*styled.findings, *lit.findings, *lighting.findings, *painted.render.findings]
+    return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, lighting.gain_png)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
@@ -135,6 +148,19 @@ def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
     return composite(prepared.flat, plain_background(Canvas(width, height), colour), ground)
 
 
+def origin_of(order: DeliveryOrder) -> Origin:
+    """What the file of an order says of where it comes from."""
+    keys = dict.fromkeys(layer.cutout.photo_key for layer in order.layout.layers) if order.layout else ()
+    spec = order.spec
+    return Origin(
+        version=order.version,
+        engine=spec.engine if spec.background.generated else None,
+        instance_id=order.instance_id,
+        photo_ids=tuple(photo_instance(key) for key in keys),
+        mark=order.mark,
+    )
+
+
 def _verdict(
     prepared: Prepared,
     picture: U8,
@@ -156,21 +182,30 @@ def _verdict(
 
 def _finished(picture: U8, verdict: Verdict, started_at: float, gain_png: bytes | None = None) -> Finished:
     height, width = picture.shape[:2]
-    png = encode_png(picture)
+    png, found = encode_png(picture), fingerprint_of(picture)
     finish_ms = (time.perf_counter() - started_at) * 1000
-    return Finished(png, width, height, verdict, finish_ms, gain_png)
+    return Finished(png, width, height, verdict, finish_ms, gain_png, found)
 
 
 class Finisher:
     """The functions above for stored files. Every method blocks on pixel work, so call it on a worker thread.
 
     `assets` is the store's asset root. `matting` is the network that finds the edges of cutouts
-    (`packshot.models.matting`); None = closed form.
+    (`packshot.models.matting`); None = closed form. `signer` signs delivered files (`packshot.delivery.signing`); None
+    leaves them unsigned. `reader` reads text; None = rapidocr's, which loads at the first picture.
     """
 
-    def __init__(self, assets: Assets, matting: MattingNetwork | None = None) -> None:
+    def __init__(
+        self,
+        assets: Assets,
+        matting: MattingNetwork | None = None,
+        signer: SignsFiles | None = None,
+        reader: Reader | None = None,
+    ) -> None:
         self._assets = assets
         self._matting = matting
+        self._signer = signer
+        self._proofreader = Proofreader(assets, reader or RapidReader(), matting)
         self._reference = lru_cache(REFERENCES_KEPT)(lambda key: load_picture(assets, key, READ_PX))
 
     def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
@@ -240,6 +275,16 @@ class Finisher:
         """A small copy of a stored picture, a PNG of at most `longest_px`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
 
+    def examine(self, png: bytes) -> Examined:
+        """Find the fingerprint and the watermark of a decoded file, a PNG that Packshot wrote."""
+        pixels = _colours(read_png(png))
+        return Examined(fingerprint_of(pixels), read_mark(np.ascontiguousarray(pixels[..., :3])))
+
+    def fingerprint(self, asset_key: str) -> Fingerprint | None:
+        """Find the fingerprint of a stored picture or delivered file. Raises NotFound when it was deleted."""
+        data = self._assets.get(asset_key)
+        return fingerprint_of(_colours(read_png(data)) if asset_key.endswith(".png") else read_file(data).pixels)
+
     def read_style(self, files: Sequence[PictureFile]) -> FoundStyle:
         """The palette and the light of reference pictures. Raises NotFound for a deleted file."""
         return read_style(self._reference, files)
@@ -256,35 +301,40 @@ class Finisher:
         """Convert an image to a channel's file.
 
         Raises BadInput: `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when the aspect ratio
-        or the shadow would need another scene. Raises Conflict `gain_altered` for a relit picture without its proof.
+        or the shadow would need another scene. Raises Conflict `gain_altered` for a relit picture without its proof,
+        and Unavailable `signing_unavailable` when the signing key does not answer.
         """
         prepared = self._prepared(order.layout)
-        generated = order.spec.background.generated
         if order.shadow is None or order.shadow == order.spec.shadow.kind:
             pixels = read_png(self._assets.get(order.image_key))
         else:
             pixels = self._with_shadow(prepared, order.spec, order.shadow)
-        proof = None
+        proof = Proof(origin_of(order), self._signer)
+        relit_lock = None
         if order.gain_key is not None:
-            proof = prove(self._assets, prepared.flat if prepared else None, pixels, order.gain_key)
-        if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
-            found = {finding.check: finding for finding in order.verdict.findings}
-            return deliver(
-                pixels,
-                order.preset,
-                enlarged_by=found["product"].value if "product" in found else None,
-                cut=found["frame"].level != "ok" if "frame" in found else None,
-                generated=generated,
-                relit_lock=proof,
-            )
-        return deliver(
+            relit_lock = prove(self._assets, prepared.flat if prepared else None, pixels, order.gain_key)
+        make = partial(
+            deliver,
             pixels,
             order.preset,
-            product_alpha=prepared.flat.alpha,
-            enlarged_by=prepared.enlarged_by,
-            generated=generated,
-            relit_lock=proof,
+            generated=order.spec.background.generated,
+            relit_lock=relit_lock,
+            locked=not any(one.check == "lock" and one.level == "warning" for one in order.verdict.findings),
+            proof=proof,
         )
+        if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
+            found = {finding.check: finding for finding in order.verdict.findings}
+            cut = found["frame"].level != "ok" if "frame" in found else None
+            return make(enlarged_by=found["product"].value if "product" in found else None, cut=cut)
+        shown = prepared.flat
+        if order.gain_key is not None and relit_lock is not None and relit_lock.level != "failed":
+            shown = relit(shown, read_gain(load_gain(self._assets, order.gain_key)))
+        expected = with_product(pixels, shown)
+        return make(product_alpha=shown.alpha, enlarged_by=prepared.enlarged_by, expected=expected)
+
+    def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture with its products'. Raises NotFound when a file was deleted."""
+        return self._proofreader.proofread(png, order)
 
     def film(self, order: ClipOrder) -> Filming:
         """Make a clip of a finished picture, frame by frame; `Filming` says what it raises."""
@@ -314,3 +364,8 @@ class Finisher:
             return None if layout is None else self._draw(layout)
         except NotFound:
             return None
+
+
+def _colours(pixels: U8) -> U8:
+    """Pixels with colour planes: uint8 HxWx3 of HxW grey ones, others as they are."""
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels

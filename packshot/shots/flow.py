@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import packshot
+from packshot.adapters import AdapterAsset
 from packshot.contract.recipe import Recipe
 from packshot.contract.requests import MAX_SEED
 from packshot.contract.retry import Retry, Try
@@ -24,7 +25,8 @@ from packshot.contract.verdict import Verdict
 from packshot.errors import PackshotError
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.pictures import find_pictures
-from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
+from packshot.shots.proofreading import find_text
+from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, TextOrder, Understood
 from packshot.store.records import NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
@@ -47,13 +49,14 @@ async def shoot(
     EngineFailed when the engine cannot finish.
     """
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
+    text = await asyncio.to_thread(find_text, store, tenant_id, spec, files)
     if not spec.background.generated:
-        return await _plain(files, spec, stages)
+        return await _plain(files, spec, stages, text)
     framing = stages.framing_of(spec.canvas, spec.engine)
     with span("prepare"):
         placed = await stages.prepare(files, framing)
     if placed.covered:
-        return await _plain(files, spec, stages)
+        return await _plain(files, spec, stages, text)
     understood = None
     if spec.needs_geometry:
         with span("understand"):
@@ -62,13 +65,14 @@ async def shoot(
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     references = await references_of(store, tenant_id, spec, stages)
+    adapters = await adapters_of(store, tenant_id, spec)
     progress = _Progress(spec, on_step)
 
     def paint(seed: int) -> AsyncIterator[Step | Painted]:
         return stages.paint(
             placed.fitted,
             edges,
-            brief_of(spec, seed, framing),
+            brief_of(spec, seed, framing, adapters),
             interactive=spec.interactive,
             alone=alone,
             maps=maps,
@@ -78,7 +82,7 @@ async def shoot(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_settled(_picture(index, paint, progress, placed, understood, spec, stages)))
+                group.create_task(_settled(_picture(index, paint, progress, placed, understood, spec, stages, text)))
                 for index in range(spec.images)
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
@@ -110,7 +114,20 @@ async def references_of(store: Store, tenant_id: str, spec: ShotSpec, stages: St
         return await stages.references(files, spec.style.strength, spec.engine)
 
 
-def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief:
+async def adapters_of(store: Store, tenant_id: str, spec: ShotSpec) -> tuple[AdapterAsset, ...]:
+    """The files of a shot's adapters. Raises NotFound when one was deleted."""
+    if not spec.adapters:
+        return ()
+    records = await asyncio.to_thread(store.adapters.of_shot, tenant_id, [one.id for one in spec.adapters])
+    return tuple(
+        AdapterAsset(record.asset_key, use.scale, record.kind, record.trigger)
+        for record, use in zip(records, spec.adapters, strict=True)
+    )
+
+
+def brief_of(
+    spec: ShotSpec, seed: int, framing: Framing | None = None, adapters: tuple[AdapterAsset, ...] = ()
+) -> Brief:
     """What the engine paints for the picture of `seed`. Without its `framing`, no upscaler enlarges it."""
     canny = spec.canny
     light = spec.style.light_words if spec.style is not None else ""
@@ -127,6 +144,7 @@ def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief
         sampler=spec.sampler,
         engine=spec.engine,
         enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
+        adapters=adapters,
     )
 
 
@@ -158,6 +176,7 @@ async def _picture(
     understood: Understood | None,
     spec: ShotSpec,
     stages: Stages,
+    text: TextOrder | None,
 ) -> NewImage:
     """Paint the shot's picture number `index`, again while a finding of its `retry` fails, and keep the best.
 
@@ -171,7 +190,7 @@ async def _picture(
         if tries:
             progress.again(index)
         try:
-            made = await _one_try(index, paint(seed), progress, placed, understood, spec, stages)
+            made = await _one_try(index, paint(seed), progress, placed, understood, spec, stages, text)
         except PackshotError as error:
             if best is None:
                 raise
@@ -217,6 +236,7 @@ async def _one_try(
     understood: Understood | None,
     spec: ShotSpec,
     stages: Stages,
+    text: TextOrder | None,
 ) -> NewImage:
     async for update in painting:
         if isinstance(update, Step):
@@ -228,13 +248,23 @@ async def _one_try(
             if understood is not None:
                 finding = material_finding(understood.materials)
                 finished = replace(finished, verdict=finished.verdict.with_findings(finding))
-            return image_of(index, finished, recipe_of(update, finished, spec))
+            finished, text_ms = await proofread(finished, text, stages)
+            return image_of(index, finished, recipe_of(update, finished, spec, **text_ms))
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
-def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
-    """How a painted picture was made."""
-    timing_ms = {**painted.timing_ms, "finish": finished.finish_ms}
+async def proofread(finished: Finished, text: TextOrder | None, stages: Stages) -> tuple[Finished, dict[str, float]]:
+    """The picture with the findings about its text, and the time of reading it, if the shot asks for the proof."""
+    if text is None:
+        return finished, {}
+    with span("text"):
+        read = await stages.proofread(finished.png, text)
+    return replace(finished, verdict=finished.verdict.with_findings(*read.findings)), {"text": read.text_ms}
+
+
+def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec, **more_ms: float) -> Recipe:
+    """How a painted picture was made. `more_ms` are the times of stages after finishing."""
+    timing_ms = {**painted.timing_ms, "finish": finished.finish_ms, **more_ms}
     return Recipe(
         version=packshot.__version__,
         seed=painted.render.seed,
@@ -244,10 +274,11 @@ def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
     )
 
 
-async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[NewImage]:
+async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages, text: TextOrder | None) -> list[NewImage]:
     """The images of a shot without a painted scene. All of them share one picture."""
     with span("finish"):
         finished = await stages.finish_plain(files, spec)
+    finished, _ = await proofread(finished, text, stages)
     recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
     return [image_of(index, finished, recipe) for index in range(spec.images)]
 
@@ -255,4 +286,5 @@ async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[New
 def image_of(index: int, finished: Finished, recipe: Recipe) -> NewImage:
     """A finished picture to store, the shot's number `index`."""
     width, height = finished.width, finished.height
-    return NewImage(index, recipe.seed, width, height, finished.png, finished.verdict, recipe, finished.gain_png)
+    png, gain_png = finished.png, finished.gain_png
+    return NewImage(index, recipe.seed, width, height, png, finished.verdict, recipe, gain_png, finished.fingerprint)

@@ -51,7 +51,7 @@ def draw_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | No
     for key, cutout in each_cutout(assets, (layer.cutout for layer in files.layers), matting):
         for number, one in enumerate(files.layers):
             if one.cutout == key:
-                layer = _layer(one.placement, cutout)
+                layer = layer_of(one.placement, cutout)
                 enlarged_by = max(enlarged_by, layer_enlargement(layer, canvas))
                 piece = place_layer(layer, canvas, number)
                 height, width = piece.pixels.shape[:2]
@@ -64,5 +64,6 @@ def draw_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | No
     return Flat(pixels, tuple(boxes[number] for number in sorted(boxes))), enlarged_by
 
 
-def _layer(placement: LayerSpec, cutout: Cutout) -> Layer:
+def layer_of(placement: LayerSpec, cutout: Cutout) -> Layer:
+    """A cutout at its place on the canvas."""
     return Layer(cutout, placement.x, placement.y, placement.scale, placement.rotation_deg, placement.flip)

@@ -11,9 +11,10 @@ from dataclasses import replace
 from packshot.contract.enhancement import EnhancementSpec
 from packshot.contract.shot_spec import Canvas
 from packshot.contract.touchup_spec import TouchupSpec
-from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of, references_of
+from packshot.shots.flow import OnStep, adapters_of, brief_of, image_of, proofread, recipe_of, references_of
 from packshot.shots.layout import find_layout
-from packshot.shots.stages import EnhancementOrder, Finished, Painted, RepaintOrder, Stages, Step, TouchupOrder
+from packshot.shots.proofreading import find_text
+from packshot.shots.stages import EnhancementOrder, RepaintOrder, Stages, Step, TouchupOrder
 from packshot.store.records import Claim, NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
@@ -30,8 +31,8 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
         negative_prompt=touchup.negative_prompt,
         strength=touchup.strength,
     )
-    painted, finished = await _repaint(store, claim, stages, on_step, order, brief, touchup.box)
-    return [image_of(0, finished, replace(recipe_of(painted, finished, claim.spec), touchup=touchup))]
+    made = await _repaint(store, claim, stages, on_step, order, brief, touchup.box)
+    return [replace(made, recipe=replace(made.recipe, touchup=touchup))]
 
 
 async def enhance(store: Store, claim: Claim, stages: Stages, on_step: OnStep) -> list[NewImage]:
@@ -39,19 +40,21 @@ async def enhance(store: Store, claim: Claim, stages: Stages, on_step: OnStep) -
     enhancement = EnhancementSpec.from_json(claim.job)
     order = await asyncio.to_thread(_enhancement_order, store, claim, enhancement)
     brief = replace(brief_of(claim.spec, claim.spec.seed), strength=enhancement.strength)
-    painted, finished = await _repaint(store, claim, stages, on_step, order, brief, enhancement.box)
-    return [image_of(0, finished, replace(recipe_of(painted, finished, claim.spec), enhancement=enhancement))]
+    made = await _repaint(store, claim, stages, on_step, order, brief, enhancement.box)
+    return [replace(made, recipe=replace(made.recipe, enhancement=enhancement))]
 
 
 async def _repaint(
     store: Store, claim: Claim, stages: Stages, on_step: OnStep, order: RepaintOrder, brief: Brief, box: BoxXYXY
-) -> tuple[Painted, Finished]:
+) -> NewImage:
     """Paint the crop at `box`, XYXY in pixels of the canvas. Of all conditions only the edges guide it."""
     x0, y0, x1, y1 = box
     framing = stages.framing_of(Canvas(x1 - x0, y1 - y0), claim.spec.engine)
     with span("prepare"):
         placed = await stages.prepare_repaint(order, framing)
-    brief = replace(brief, conditions=(), enlarged_by=framing.enlargement((x1 - x0, y1 - y0)))
+    adapters = await adapters_of(store, claim.tenant, claim.spec)
+    enlarged_by = framing.enlargement((x1 - x0, y1 - y0))
+    brief = replace(brief, conditions=(), enlarged_by=enlarged_by, adapters=adapters)
     async for update in stages.paint(
         placed.fitted,
         stages.edges(placed.fitted) if brief.control_scale else None,
@@ -64,7 +67,10 @@ async def _repaint(
             on_step(update)
             continue
         with span("finish"):
-            return update, await stages.finish_repaint(placed.prepared, update, order)
+            finished = await stages.finish_repaint(placed.prepared, update, order)
+        text = await asyncio.to_thread(find_text, store, claim.tenant, claim.spec, order.layout)
+        finished, text_ms = await proofread(finished, text, stages)
+        return image_of(0, finished, recipe_of(update, finished, claim.spec, **text_ms))
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 

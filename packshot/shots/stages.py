@@ -15,12 +15,14 @@ from typing import Any, Protocol
 from packshot.contract.clips import ClipJob
 from packshot.contract.enhancement import EnhancementSpec
 from packshot.contract.light import ShadowKind
+from packshot.contract.proof import Proof
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.touchup_spec import Margins, TouchupSpec
-from packshot.contract.verdict import Verdict
+from packshot.contract.verdict import Finding, Verdict
 from packshot.delivery.presets import Preset
 from packshot.imaging.composite import Ground
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.pictures import PictureFile
 from packshot.types import U8, BoxXYXY, Brief, Flat, Framing, Kept, Material, Render, Stroke
@@ -104,7 +106,8 @@ class Painted:
 class Finished:
     """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds.
 
-    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None.
+    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None. `fingerprint` is what the
+    picture is found by; None for a plain one.
     """
 
     png: bytes
@@ -113,6 +116,27 @@ class Finished:
     verdict: Verdict
     finish_ms: float
     gain_png: bytes | None = None
+    fingerprint: Fingerprint | None = None
+
+
+@dataclass(frozen=True)
+class TextOrder:
+    """What to read in a finished picture. `layout` gives the products' places in it.
+
+    `master_key` is the asset of an artwork that is read instead of the products' photos; None = the photos.
+    """
+
+    layout: LayoutFiles
+    proof: Proof
+    master_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Proofread:
+    """The findings about a picture's text, and how long reading took in milliseconds."""
+
+    findings: tuple[Finding, ...]
+    text_ms: float
 
 
 @dataclass(frozen=True)
@@ -122,7 +146,9 @@ class DeliveryOrder:
     `image_key` is the picture's asset, and `spec` its shot. `layout` gives the product's place; None when a mask or
     photo was deleted. Then the picture's `verdict` says whether the product was cut or enlarged. `shadow` makes a
     picture on a plain background again with another shadow; None keeps the shot's. `gain_key` is the asset of the gain
-    over a relit product, else None.
+    over a relit product, else None. `version` is the version of Packshot that made the picture, `instance_id` the
+    file's name in its C2PA manifest, and `mark` the watermark of a painted scene (`packshot.delivery.marks`); None =
+    none.
     """
 
     image_key: str
@@ -132,6 +158,17 @@ class DeliveryOrder:
     verdict: Verdict
     shadow: ShadowKind | None = None
     gain_key: str | None = None
+    version: str = ""
+    instance_id: str = ""
+    mark: int | None = None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the pixels of a file in question say: its fingerprint (None for a plain picture), and its watermark."""
+
+    fingerprint: Fingerprint | None
+    mark: int | None
 
 
 @dataclass(frozen=True)
@@ -320,6 +357,13 @@ class Stages(Protocol):
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture without a scene: on a plain background, or covered by the product."""
+        ...
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        """Compare the text of a finished picture's products with their photos, or with a master.
+
+        Raises NotFound when a file was deleted.
+        """
         ...
 
     def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:

@@ -22,6 +22,7 @@ from packshot.errors import BadInput
 from packshot.imaging.canvas import fit_into, locked_mask
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.fingerprint import fingerprint_of
 from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.repaint import blend, grown, margins_region, mark_region, painted_box, widened
@@ -141,7 +142,8 @@ def finish_touchup(prepared: PreparedTouchup, painted: Painted, order: TouchupOr
     verdict = _verdict(prepared, painted, order, picture, (x1 - x0) / shown_px)
     height, width = picture.shape[:2]
     finish_ms = (time.perf_counter() - started_at) * 1000
-    return Finished(encode_png(picture), width, height, verdict, finish_ms, prepared.gain_png)
+    png, found = encode_png(picture), fingerprint_of(picture)
+    return Finished(png, width, height, verdict, finish_ms, prepared.gain_png, found)
 
 
 def _as_lit(order: TouchupOrder) -> ShotSpec:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, uni
 
 from packshot.contract.webhooks import BudgetReached
 from packshot.errors import BadInput, BudgetSpent
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, require_id
 from packshot.store.outbox import publish
 from packshot.store.periods import DAY_S, day_of, month_of, next_month, start_of
@@ -86,6 +87,8 @@ class Budgets:
                 raise BadInput("invalid_request", rule)
         with self._database.write() as connection:
             tenant_id = _tenant_of(connection, owner_id)
+            told: Details = {str(name): limit for name, limit in wanted.items()}
+            record(connection, tenant_id, "tenant.changed", owner_id, details=told)
             if all(limit is None for limit in wanted.values()):
                 connection.execute(delete(budget).where(budget.c.owner_id == owner_id))
                 return

@@ -190,6 +190,7 @@ class CatalogueWork:
             key_id=own.key_id,
             row_steps=new.row_steps,
             category=new.category,
+            catalogue_id=own.id,
         )
         connection.execute(
             catalogue_shot.insert().values(

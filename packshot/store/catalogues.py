@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Update, case, delete, func, select, update
 
+from packshot.contract.audit import AuditAction
 from packshot.contract.catalogue import Budget, Manifest
 from packshot.contract.status import LIVE, CatalogueState, RowState
 from packshot.errors import BadInput, Conflict, PreconditionFailed
+from packshot.store.audit_rows import record
 from packshot.store.catalogue_events import catalogue_ended
 from packshot.store.catalogue_photos import clean_path, is_missing
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow, NewRow
@@ -52,6 +54,13 @@ _CHANGES: dict[Change, tuple[tuple[CatalogueState, ...], CatalogueState]] = {
     "cancel": (("draft", "running", "paused"), "cancelled"),
 }
 """The states from which a client's request leads to which other state."""
+
+_RECORDED: dict[Change, AuditAction] = {
+    "start": "catalogue.started",
+    "pause": "catalogue.paused",
+    "resume": "catalogue.resumed",
+    "cancel": "catalogue.cancelled",
+}
 
 
 class Catalogues:
@@ -94,6 +103,7 @@ class Catalogues:
         own = {"catalogue_id": catalogue_id, "tenant_id": tenant_id}
         style = manifest.defaults.style
         used = [one.picture_id for one in style.references] if style else []
+        used += [one.id for one in manifest.defaults.adapters]
         with self._database.write() as connection:
             hold_pictures(connection, tenant_id, used)
             connection.execute(new)
@@ -108,6 +118,7 @@ class Catalogues:
                 )
             if any(row.code for row in rows):
                 connection.execute(_skipped_at_once(catalogue_id))
+            record(connection, tenant_id, "catalogue.created", catalogue_id, details={"rows": len(rows)})
             return with_counts(connection, [own_row(connection, catalogue, tenant_id, catalogue_id)])[0]
 
     def get(self, tenant_id: str, catalogue_id: str) -> CatalogueRecord:
@@ -197,6 +208,7 @@ class Catalogues:
             if self._reopen(connection, catalogue_id, only):
                 state = "running" if row.state == "done" else row.state
                 row = _moved(connection, catalogue_id, state=state, ended_at=None)
+                record(connection, tenant_id, "catalogue.retried", catalogue_id, details={"only": only})
             return with_counts(connection, [row])[0]
 
     def _reopen(self, connection: Connection, catalogue_id: str, only: str) -> int:
@@ -234,9 +246,10 @@ class Catalogues:
             elif change == "cancel":
                 values["ended_at"] = Now()
                 _cancel_rows(connection, catalogue_id)
-            record = with_counts(connection, [_moved(connection, catalogue_id, state=target, **values)])[0]
-            catalogue_ended(connection, record)
-            return record
+            moved = with_counts(connection, [_moved(connection, catalogue_id, state=target, **values)])[0]
+            catalogue_ended(connection, moved)
+            record(connection, tenant_id, _RECORDED[change], catalogue_id)
+            return moved
 
     def _locked(self, connection: Connection, tenant_id: str, catalogue_id: str, version: int | None) -> Row[Any]:
         row = own_row(connection, catalogue, tenant_id, catalogue_id, lock=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select
 
+from packshot.store.audit_rows import SYSTEM, Details, record
 from packshot.store.clip_records import ClipRecord, NewClip
 from packshot.store.database import Database, absent, moment, new_id, require_id
 from packshot.store.references import WrittenFile
@@ -58,7 +59,9 @@ def insert_clip(connection: Connection, tenant_id: str, shot_id: str, new: NewCl
         "sha256": hashlib.sha256(new.data).hexdigest(),
         "created_at": Now(),
     }
-    connection.execute(clip.insert().values(**values))
+    clip_id = connection.execute(clip.insert().values(**values).returning(clip.c.id)).scalar_one()
+    details: Details = {"image_id": new.job.image_id, "shot_id": shot_id, "sha256": str(values["sha256"])}
+    record(connection, tenant_id, "clip.made", clip_id, details=details, by=SYSTEM)
 
 
 def clips_of(connection: Connection, shot_ids: Sequence[str]) -> dict[str, ClipRecord]:

@@ -6,14 +6,17 @@ Every transaction is small, and the receipt counts what each deleted. A deletion
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, exc, func, select, update
+from sqlalchemy import Connection, Row, Table, delete, exc, func, or_, select, update
 
-from packshot.errors import Conflict, Unavailable
+from packshot.errors import BadInput, Conflict, Unavailable
 from packshot.store.asset_keys import PREVIEWS, upload_key
 from packshot.store.assets import Assets
+from packshot.store.audit import delete_trail
+from packshot.store.audit_rows import record
 from packshot.store.clips import clip_keys_of
 from packshot.store.database import Database, absent, insert, moment, moment_or_none, require_id
 from packshot.store.delivered import asset_keys_of
@@ -23,12 +26,16 @@ from packshot.store.photos import Photos
 from packshot.store.records import DeletionRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, api_key, asset, deletion, image, mask, metadata, photo, shot, tenant, upload
+from packshot.store.schema_audit import audit_chain, audit_event
 from packshot.store.shots import job_keys_of
 
 BATCH = 200
 
 ROUNDS = 20
 """How often the deletion begins anew because a request that was under way had written another row."""
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Deletions:
@@ -47,12 +54,32 @@ class Deletions:
             change = update(tenant).where(tenant.c.id == tenant_id).values(legal_hold=reason)
             if connection.execute(change).rowcount == 0:
                 raise absent("tenant", tenant_id)
+            record(connection, tenant_id, "tenant.released" if reason is None else "tenant.held", tenant_id)
 
     def holds(self) -> dict[str, str]:
         """Return the reason of each legal hold, by the tenant's id."""
         with self._database.read() as connection:
             rows = connection.execute(select(tenant.c.id, tenant.c.legal_hold).where(tenant.c.legal_hold.is_not(None)))
             return {row.id: row.legal_hold for row in rows}
+
+    def receipts(self, *, cursor: str | None = None, limit: int = 50) -> tuple[list[DeletionRecord], str | None]:
+        """Return a page of receipts, newest first, and the cursor of the next page, or None on the last page.
+
+        `cursor` comes from the previous page. Raises BadInput when it is none.
+        """
+        c = deletion.c
+        query = select(deletion).order_by(c.started_at.desc(), c.tenant_sha256).limit(limit + 1)
+        with self._database.read() as connection:
+            if cursor is not None:
+                one = select(c.started_at).where(c.tenant_sha256 == cursor)
+                last = connection.execute(one).scalar() if _SHA256.fullmatch(cursor) else None
+                if last is None:
+                    rule = f"cursor must be a previous page's next_cursor, got {cursor[:80]!r}; start without one"
+                    raise BadInput("invalid_request", rule)
+                later = (c.started_at == last) & (c.tenant_sha256 > cursor)
+                query = query.where(or_(c.started_at < last, later))
+            rows = connection.execute(query).all()
+        return [_record(row) for row in rows[:limit]], rows[limit - 1].tenant_sha256 if len(rows) > limit else None
 
     def delete(self, tenant_id: str, *, by: str) -> DeletionRecord:
         """Delete a tenant and all that it owns. Returns the receipt; a repeat returns the same one.
@@ -68,6 +95,7 @@ class Deletions:
         for _ in range(ROUNDS):
             self._delete_shots(tenant_id, receipt)
             self._delete_photos(tenant_id, receipt)
+            self._delete_trail(tenant_id, receipt)
             self._delete_rows(tenant_id, receipt)
             try:
                 with self._database.write() as connection:
@@ -147,9 +175,14 @@ class Deletions:
             if len(ids) < BATCH:
                 return
 
+    def _delete_trail(self, tenant_id: str, receipt: str) -> None:
+        lines = delete_trail(self._database, tenant_id)
+        with self._database.write() as connection:
+            _count(connection, receipt, {"audit_events": lines})
+
     def _delete_rows(self, tenant_id: str, receipt: str) -> None:
         """Delete the rows of every other table that names the tenant, those that refer to others first."""
-        own_ways = {shot, photo, image, mask}  # of these, nothing is left but what cascades
+        own_ways = {shot, photo, image, mask, audit_event, audit_chain}  # of these, nothing is left but what cascades
         for table in reversed(metadata.sorted_tables):
             if "tenant_id" not in table.c or table in own_ways:
                 continue

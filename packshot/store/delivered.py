@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from packshot.contract.verdict import Verdict
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
+from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.named import IDS_AT_ONCE
 from packshot.store.records import DeliveredRecord, NewDelivered
 from packshot.store.references import AssetReferences
@@ -58,6 +60,9 @@ class DeliveredFiles:
                 "changes": list(new.changes),
                 "findings": Verdict(new.findings).to_json()["findings"],
                 "created_at": Now(),
+                "mark": new.mark,
+                "instance_id": new.instance_id,
+                "signed_by": new.signed_by,
             }
             first = _find(connection, tenant_id, image_id, new.recipe)
             if first is not None:
@@ -68,6 +73,11 @@ class DeliveredFiles:
             if row is None:  # stored by another call since
                 self._references.drop(connection, [file.key])
                 row = _find(connection, tenant_id, image_id, new.recipe)
+            else:
+                if new.fingerprint is not None:
+                    insert_fingerprint(connection, tenant_id, image_id, row.id, new.fingerprint)
+                details: Details = {"image_id": image_id, "preset": new.preset, "sha256": row.sha256}
+                record(connection, tenant_id, "file.delivered", row.id, details=details)
         if row is None:
             raise absent("image", image_id)
         return _record(row)
@@ -81,6 +91,19 @@ class DeliveredFiles:
         if row is None:
             raise absent("delivered file", file_id)
         return _record(row)
+
+    def with_mark(self, mark: int) -> list[DeliveredRecord]:
+        """All tenants' files with this watermark, oldest first."""
+        return self._with(delivered_file.c.mark == mark)
+
+    def with_instance(self, instance_id: str) -> list[DeliveredRecord]:
+        """All tenants' files with this id in their C2PA manifest, oldest first."""
+        return self._with(delivered_file.c.instance_id == instance_id)
+
+    def _with(self, wanted: ColumnElement[bool]) -> list[DeliveredRecord]:
+        found = select(delivered_file).where(wanted).order_by(delivered_file.c.created_at)
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(found)]
 
     def records(self, tenant_id: str, file_ids: Sequence[str]) -> dict[str, DeliveredRecord]:
         """The records of many files, by id. Those that do not exist are left out."""
@@ -122,4 +145,7 @@ def _record(row: Row[Any]) -> DeliveredRecord:
         changes=tuple(row.changes),
         findings=Verdict.from_json({"findings": row.findings}).findings,
         created_at=moment(row.created_at),
+        mark=row.mark,
+        instance_id=row.instance_id,
+        signed_by=row.signed_by,
     )

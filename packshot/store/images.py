@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from packshot.contract.verdict import Verdict
+from packshot.store.audit_rows import record
 from packshot.store.database import Database, absent, require_id
 from packshot.store.records import ImageRecord, MeasuredImage
 from packshot.store.schema import image
@@ -56,7 +57,9 @@ class Images:
     def restore(self, tenant_id: str, image_id: str, *, by: str) -> ImageRecord:
         """Make the image the newest version again. `by` says who asked for it. Raises NotFound."""
         with self._database.write() as connection:
-            return image_record(restore(connection, tenant_id, image_id, by))
+            row = restore(connection, tenant_id, image_id, by)
+            record(connection, tenant_id, "image.restored", image_id)
+            return image_record(row)
 
     def measured(self, tenant_id: str, image_ids: Sequence[str]) -> dict[str, MeasuredImage]:
         """The measures of images, by id. Images that do not exist, or of another tenant, are missing."""

@@ -10,6 +10,7 @@ import secrets
 from sqlalchemy import select, update
 
 from packshot.errors import BadInput
+from packshot.store.audit_rows import record
 from packshot.store.budgets import has_budget
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
 from packshot.store.records import KeyRecord, NewKey, Tenant
@@ -55,8 +56,9 @@ class Keys:
                     admin=admin,
                 )
             )
-        record = next(record for record in self.all() if record.id == key_id)
-        return NewKey(record, secret)
+            record(connection, tenant_id, "key.made", key_id, details={"admin": admin})
+        made = next(one for one in self.all() if one.id == key_id)
+        return NewKey(made, secret)
 
     def all(self) -> list[KeyRecord]:
         """Return every key, revoked ones included, oldest first."""
@@ -83,11 +85,12 @@ class Keys:
         """Revoke a key. Revoking it again has no effect. Raises NotFound when the key does not exist."""
         require_id(key_id, "key")
         with self._database.write() as connection:
-            known = connection.execute(select(api_key.c.id).where(api_key.c.id == key_id)).first()
-            if known is None:
+            owner = connection.execute(select(api_key.c.tenant_id).where(api_key.c.id == key_id)).scalar()
+            if owner is None:
                 raise absent("key", key_id)
             alive = (api_key.c.id == key_id) & api_key.c.revoked_at.is_(None)
-            connection.execute(update(api_key).where(alive).values(revoked_at=Now()))
+            if connection.execute(update(api_key).where(alive).values(revoked_at=Now())).rowcount:
+                record(connection, owner, "key.revoked", key_id)
 
     def tenant_of(self, secret: str) -> Tenant | None:
         """Return the tenant that owns the key, or None when the key is malformed, unknown or revoked."""

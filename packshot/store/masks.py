@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, upda
 
 from packshot.contract.status import LIVE
 from packshot.errors import Conflict
+from packshot.store.audit_rows import record
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
 from packshot.store.named import known_ids
 from packshot.store.records import MaskRecord, NewMask
@@ -53,7 +54,10 @@ class Masks:
             expires_at = Now() + self._candidate_lifetime_s
             for new, file, kept in zip(masks, files, cutouts, strict=True):
                 keys = (file.key, kept)
-                records.append(insert_mask(connection, tenant_id, photo_id, new, keys, expires_at=expires_at))
+                made = insert_mask(connection, tenant_id, photo_id, new, keys, expires_at=expires_at)
+                records.append(made)
+                if new.source == "upload":  # a click's candidates are drafts; the shots name those that counted
+                    record(connection, tenant_id, "mask.put", made.id, details={"photo_id": photo_id})
         return records
 
     def own_alpha(self, tenant_id: str, photo_id: str) -> MaskRecord | None:
@@ -92,6 +96,7 @@ class Masks:
             connection.execute(delete(mask).where(mask.c.id == mask_id))
             keys = files_of([row])
             self._references.drop(connection, keys)
+            record(connection, tenant_id, "mask.deleted", mask_id)
         self._references.purge(keys)
 
 

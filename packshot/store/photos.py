@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from packshot.errors import Unavailable
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
 from packshot.store.named import known_ids
@@ -66,6 +67,7 @@ class Photos:
                 if row is not None:
                     if own_alpha is not None and not _has_own_alpha(connection, row.id):
                         self._insert_own_alpha(connection, row, own_alpha[0], own_files)
+                    _record_upload(connection, row)
                     return _photo_record(row)
                 new = insert(connection, photo).values(
                     id=new_id("ph"),
@@ -87,6 +89,7 @@ class Photos:
                         self._references.take(connection, [file])
                     else:
                         self._insert_own_alpha(connection, row, own_alpha[0], own_files, [file])
+                    _record_upload(connection, row)
                     return _photo_record(row)
         raise Unavailable("not_ready", "another request keeps deleting the same photo while it is added; try again")
 
@@ -141,6 +144,7 @@ class Photos:
             refuse_live(connection, lock_masks_of(connection, photo_id), f"photo {photo_id}")
             refuse_used(connection, photo_id)
             keys = self.delete_locked(connection, photo_id)
+            record(connection, tenant_id, "photo.deleted", photo_id)
         self._references.purge(keys)
 
     def delete_locked(self, connection: Connection, photo_id: str) -> list[str]:
@@ -165,6 +169,11 @@ class Photos:
         keys = files[0].key, cutout_key(own, files[0].key, of_photo.asset_key)
         self._references.take(connection, [*others, *files], promised=[keys[1]] if keys[1] else [])
         insert_mask(connection, of_photo.tenant_id, of_photo.id, own, keys, expires_at=None)
+
+
+def _record_upload(connection: Connection, row: Row[Any]) -> None:
+    details: Details = {"sha256": row.sha256, "bytes": row.bytes, "format": row.format}
+    record(connection, row.tenant_id, "photo.uploaded", row.id, details=details)
 
 
 def _has_own_alpha(connection: Connection, photo_id: str) -> bool:

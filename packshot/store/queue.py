@@ -14,14 +14,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
+from packshot.contract.proof import TEXT_CHECK
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import SHOT_KINDS, STATUSES, Priority, ShotKind, Status
 from packshot.errors import LeaseLost
+from packshot.store.audit_rows import record_made
 from packshot.store.census import Census, take_census
 from packshot.store.clip_records import NewClip
 from packshot.store.clips import insert_clip
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
+from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.gains import hold_relit_materials, write_gains
 from packshot.store.queue_load import by_priority, load_of, load_query, pending
 from packshot.store.queue_order import Engines, claimable, due_count, people_wait, queue_order
@@ -210,13 +213,17 @@ class Queue:
                     asset_key=file.key,
                     gain_key=gains[new.index].key if new.index in gains else None,
                     verdict=new.verdict.to_json(),
+                    text_state=new.verdict.level_of(TEXT_CHECK),
                     recipe=new.recipe.to_json(),
                     created_at=Now(),
                 )
                 connection.execute(statement)
+                if new.fingerprint is not None:
+                    insert_fingerprint(connection, claim.tenant, image_id, image_id, new.fingerprint)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)
+            record_made(connection, claim, image_ids, images)
             painted = sum(new.recipe.paintings for new in images)
             device_s = sum(new.recipe.device_s for new in images)
             note_end(connection, row, image_ids, painted=painted, device_s=device_s)

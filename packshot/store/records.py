@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.style import Reference
 from packshot.contract.verdict import Finding, Measures, Verdict
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.clip_records import ClipRecord
 from packshot.types import BoxXYXY
 
@@ -22,7 +24,8 @@ class Tenant:
 
     `weight` is its share of the workers, relative to the others'. Under `require_approval` its pictures leave only when
     a person has approved them. Only the list of all tenants reads these two. Of the sender of a request, `key_id` is
-    the key that it came with, None without keys, and `has_budget` whether the tenant or this key has a budget.
+    the key that it came with, None without keys, `by_session` whether a session of that key sent it, and `has_budget`
+    whether the tenant or this key has a budget.
     """
 
     id: str
@@ -31,11 +34,17 @@ class Tenant:
     require_approval: bool = False
     key_id: str | None = field(default=None, compare=False)
     has_budget: bool = field(default=False, compare=False)
+    by_session: bool = field(default=False, compare=False)
 
     @property
     def author(self) -> str:
         """What a log names as the author of the tenant's request."""
         return "local" if self.key_id is None else f"key {self.key_id}"
+
+    @property
+    def actor(self) -> str:
+        """Who acts by the tenant's request, as log lines and the audit trail name it."""
+        return f"session {self.key_id}" if self.by_session else self.author
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ class StyleRecord:
     palette: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     light_deg: float | None = None
+    adapters: tuple[AdapterUse, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,7 +219,8 @@ class MaskRecord:
 class NewImage:
     """A finished picture to commit with its shot. `png` is the file. `recipe` says how to reproduce the picture.
 
-    `gain_png` is the gain over a relit product, else None.
+    `gain_png` is the gain over a relit product, else None. `fingerprint` is what the picture is found by; with
+    None it is looked for later.
     """
 
     index: int
@@ -220,6 +231,7 @@ class NewImage:
     verdict: Verdict
     recipe: Recipe
     gain_png: bytes | None = None
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
@@ -291,8 +303,9 @@ class MeasuredImage:
 class NewDelivered:
     """A file for a channel, to store. `recipe` names the preset, the date of its rules and the options.
 
-    `data` is the file and `extension` its suffix without a dot. `changes` and `findings` are described in
-    `packshot.delivery.deliver`.
+    `data` is the file and `extension` its suffix without a dot. `changes`, `findings`, `mark` and `signed_by` are
+    described in `packshot.delivery.deliver`, and `instance_id` in `packshot.delivery.marks`. `fingerprint` is
+    what the file is found by; with None it is looked for later.
     """
 
     preset: str
@@ -305,11 +318,18 @@ class NewDelivered:
     source_type: str | None
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    mark: int | None = None
+    instance_id: str | None = None
+    signed_by: str | None = None
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
 class DeliveredRecord:
-    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes."""
+    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes.
+
+    `mark`, `instance_id` and `signed_by` are those of `NewDelivered`; None for a file that has none.
+    """
 
     id: str
     tenant: str
@@ -325,6 +345,9 @@ class DeliveredRecord:
     changes: tuple[str, ...]
     findings: tuple[Finding, ...]
     created_at: datetime
+    mark: int | None = None
+    instance_id: str | None = None
+    signed_by: str | None = None
 
     @property
     def extension(self) -> str:

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, func, select, update
 
 from packshot.contract.status import ENDED
 from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.audit import Audit
 from packshot.store.catalogue_tables import catalogue, catalogue_photo, catalogue_shot
 from packshot.store.clips import clip_keys_of
 from packshot.store.database import Database
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class Retention:
-    """Deletes in small transactions, so that other work can continue.
+    """Deletes in small transactions, so that other work can continue. Nothing of a tenant under a legal hold goes.
 
     `default_days` is how many days shots and photos are kept when their tenant has no own value; 0 = for ever.
     """
@@ -62,6 +63,7 @@ class Retention:
         sessions: Sessions,
         uploads: Uploads,
         webhooks: Webhooks,
+        audit: Audit,
         *,
         default_days: float,
     ) -> None:
@@ -73,6 +75,7 @@ class Retention:
         self._sessions = sessions
         self._uploads = uploads
         self._webhooks = webhooks
+        self._audit = audit
         self._default_days = default_days
 
     def sweep_if_due(self) -> dict[str, int] | None:
@@ -99,13 +102,18 @@ class Retention:
             "sessions": self._sessions.sweep(),
             "uploads": self._uploads.sweep(),
             "webhook_messages": self._webhooks.sweep(),
+            "audit_lines": self._swept_audit(),
             "files": self._sweep_files(folders),
         }
+
+    def _swept_audit(self) -> int:
+        self._audit.chain_all()
+        return self._audit.sweep()
 
     def _sweep_masks(self) -> int:
         """Delete candidates that no shot used in time, and masks whose last shot was deleted by retention."""
         used = exists().where(shot_mask.c.mask_id == mask.c.id)
-        expired = mask.c.expires_at <= Now()
+        expired = (mask.c.expires_at <= Now()) & ~_held(mask.c.tenant_id)
         unneeded = and_(
             mask.c.expires_at.is_(None),
             mask.c.source.is_distinct_from("alpha"),  # this one lives as long as its photo
@@ -193,7 +201,7 @@ class Retention:
         delivered = exists().where(delivered_file.c.image_id == image.c.id)
         filmed = exists().where(clip.c.image_id == image.c.id)
         unused = and_(image.c.review_number.is_(None), ~delivered, ~filmed, ~used_as_reference(image.c.id))
-        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, unused, better)
+        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, unused, better, ~_held(image.c.tenant_id))
         deleted = 0
         while True:
             with self._database.write() as connection:
@@ -227,8 +235,9 @@ class Retention:
             deleted += 1
 
     def _cutoff(self, tenant_id: ColumnElement[str]) -> ColumnElement[float]:
-        """The time before which a tenant's data is deleted; NULL when it is kept for ever."""
-        days = select(func.coalesce(tenant.c.retention_days, self._default_days))
+        """The time before which a tenant's data is deleted; NULL when it is kept for ever, or under a legal hold."""
+        kept = func.coalesce(tenant.c.retention_days, self._default_days)
+        days = select(case((tenant.c.legal_hold.is_not(None), 0.0), else_=kept))
         own = days.where(tenant.c.id == tenant_id).scalar_subquery()
         return Now() - func.nullif(own, 0.0) * DAY_S  # NULL for 0: no comparison with NULL is true
 
@@ -259,6 +268,11 @@ class Retention:
 
     def _old_files(self, folder: str) -> Iterator[str]:
         return (file.key for file in self._assets.files(folder) if file.age_s > ORPHAN_AGE_S)
+
+
+def _held(tenant_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the tenant is under a legal hold."""
+    return exists().where(tenant.c.id == tenant_id, tenant.c.legal_hold.is_not(None))
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -8,12 +8,15 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
+from packshot.contract.audit import AuditAction
+from packshot.contract.proof import PROVEN_CATEGORIES
 from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision, Review, ReviewReason, ReviewState
 from packshot.contract.webhooks import ImageReviewed
 from packshot.errors import BadInput, Conflict, PreconditionFailed
+from packshot.store.audit_rows import Details, record
 from packshot.store.catalogue_follow import image_approved
 from packshot.store.database import Database, absent, is_id, moment, require_id
 from packshot.store.outbox import publish
@@ -24,7 +27,16 @@ from packshot.store.shot_rows import image_record
 AT_ONCE = 500
 """Ids in one query."""
 
+_TEXT_FAILED = image.c.text_state == "failed"
+_TEXT_BLOCKS = and_(_TEXT_FAILED, shot.c.category.in_(PROVEN_CATEGORIES))
+
 _STORED: dict[Decision, Review | None] = {"approved": "approved", "changes_requested": "rejected", "in_review": None}
+
+_RECORDED: dict[Decision, AuditAction] = {
+    "approved": "image.approved",
+    "changes_requested": "image.changes_requested",
+    "in_review": "image.in_review",
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,8 @@ class Reviews:
             after = image_record(connection.execute(change.returning(*image.c)).one())
             if state == "approved":
                 image_approved(connection, image_id)
+            details: Details = {"version": after.version, "number": number, "reason": reason}
+            record(connection, tenant_id, _RECORDED[state], image_id, details=details)
             publish(
                 connection,
                 tenant_id,
@@ -125,6 +139,7 @@ class Reviews:
                     rule = f"a link's visitors may leave {at_most} comments on a picture, and it has as many"
                     raise Conflict("comments_full", f"{rule}; tell the sender of the link")
             number = _add(connection, on, by=by, note=note, marks=marks, name=reviewer)
+            record(connection, tenant_id, "image.commented", image_id, details={"number": number})
             line = (image_review.c.image_id == image_id) & (image_review.c.number == number)
             return record_of(connection.execute(select(image_review).where(line)).one())
 
@@ -140,24 +155,54 @@ class Reviews:
             return image_record(row), [record_of(line) for line in connection.execute(lines)]
 
     def require_approved(self, tenant_id: str, image_ids: Collection[str]) -> None:
-        """Raise Conflict `not_approved` when one of the pictures may not leave: see `unapproved`."""
+        """Raise Conflict when one of the pictures may not leave: `text_changed` for one of `with_changed_text`, and
+        `not_approved` for another one of `unapproved`."""
         with self._database.read() as connection:
+            changed = with_changed_text(connection, tenant_id, image_ids)
             held = unapproved(connection, tenant_id, image_ids)
+        if changed:
+            raise Conflict(
+                "text_changed",
+                f"the text of a product in a category must be proven before its picture leaves, and that of "
+                f"{_some(changed)} differs from its photo or lacks a required word; read the findings `text` of its "
+                "verdict, and redo it or touch it up",
+            )
         if held:
-            shown = ", ".join(held[:5]) + (f" and {len(held) - 5} more" if len(held) > 5 else "")
             raise Conflict(
                 "not_approved",
-                f"a person must approve this version of a picture before it leaves, and {shown} "
+                f"a person must approve this version of a picture before it leaves, and {_some(held)} "
                 f"{'is' if len(held) == 1 else 'are'} not; POST /v1/images/{{id}}/reviews with the state approved",
             )
+
+
+def _some(image_ids: Sequence[str]) -> str:
+    return ", ".join(image_ids[:5]) + (f" and {len(image_ids) - 5} more" if len(image_ids) > 5 else "")
+
+
+def with_changed_text(connection: Connection, tenant_id: str, image_ids: Collection[str]) -> list[str]:
+    """The pictures among `image_ids` whose text must be proven and failed the proof, in their order.
+
+    An approval does not let these leave, because their category demands both: only another version does.
+    """
+    return _those(connection, tenant_id, image_ids, _TEXT_BLOCKS)
 
 
 def unapproved(connection: Connection, tenant_id: str, image_ids: Collection[str]) -> list[str]:
     """The pictures among `image_ids` that may not leave yet, in their order.
 
-    A picture needs approval when its tenant requires it, or when its shot has a category. Deliveries, archives, routes,
-    feeds and signed downloads ask this; the picture itself, without a preset, is the tenant's working copy.
+    A picture needs approval when its tenant requires it, when its shot has a category, or when its text failed the
+    proof; those of `with_changed_text` may not even then. Deliveries, archives, routes, feeds and signed downloads ask
+    this; the picture itself, without a preset, is the tenant's working copy.
     """
+    needs_approval = or_(tenant.c.require_approval.is_(True), shot.c.category.is_not(None), _TEXT_FAILED)
+    unapproved_yet = and_(needs_approval, image.c.review.is_distinct_from("approved"))
+    return _those(connection, tenant_id, image_ids, or_(unapproved_yet, _TEXT_BLOCKS))
+
+
+def _those(
+    connection: Connection, tenant_id: str, image_ids: Collection[str], condition: ColumnElement[bool]
+) -> list[str]:
+    """The pictures among `image_ids` for which a condition on picture, shot and tenant holds, in their order."""
     wanted = [image_id for image_id in dict.fromkeys(image_ids) if is_id(image_id)]
     held = set[str]()
     rest = iter(wanted)
@@ -167,8 +212,7 @@ def unapproved(connection: Connection, tenant_id: str, image_ids: Collection[str
             .join(shot, shot.c.id == image.c.shot_id)
             .join(tenant, tenant.c.id == image.c.tenant_id)
             .where(image.c.tenant_id == tenant_id, image.c.id.in_(batch))
-            .where(image.c.review.is_distinct_from("approved"))
-            .where(or_(tenant.c.require_approval.is_(True), shot.c.category.is_not(None)))
+            .where(condition)
         )
         held.update(connection.execute(query).scalars())
     return [image_id for image_id in wanted if image_id in held]

@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0025"
+REVISION = "0030"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -130,11 +130,34 @@ style = Table(
     Column("shadow", String(16)),  # NULL = as the shot says
     Column("thumbnail_key", ForeignKey("asset.key")),
     Column("created_at", Double, nullable=False),
-    # NULL in the next four = none, or code of an earlier version made the style
+    # NULL in the next five = none, or code of an earlier version made the style
     Column("forbidden_words", JSON(none_as_null=True)),
     Column("palette", JSON(none_as_null=True)),
     Column("references", JSON(none_as_null=True)),  # {photo_id | image_id, weight} each, as a request has them
     Column("light_deg", Double),
+    Column("adapters", JSON(none_as_null=True)),  # {id, scale} each
+    UniqueConstraint("tenant_id", "name"),
+)
+
+# A LoRA or a textual inversion. Its file never changes.
+adapter = Table(
+    "adapter",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("name", String(120), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("engine", String(200), nullable=False),  # the pack that it was checked against
+    Column("family", String(40), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("trigger", String(64), nullable=False),  # empty = none
+    Column("licence", String(200), nullable=False),
+    Column("trained_from", Text),  # NULL = not said
+    Column("notes", JSON(none_as_null=True)),  # [code, detail] pairs; NULL = none
+    Column("sha256", String(64), nullable=False),  # of the file
+    Column("bytes", BigInteger, nullable=False),
+    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("created_at", Double, nullable=False),
     UniqueConstraint("tenant_id", "name"),
 )
 
@@ -329,9 +352,11 @@ image = Table(
     Column("version", Integer),  # NULL = 1
     Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
     Column("superseded_by", _ID),
+    Column("text_state", String(16)),  # the worst finding about its text; NULL = its text was not read
     Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+    Index(None, "asset_key"),  # the picture of a file in question
     Index(  # the versions that were made of a picture
         "ix_image_supersedes",
         "supersedes",
@@ -424,11 +449,14 @@ delivered_file = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, index=True),
     Column("source_type", String(200)),
     Column("changes", JSON, nullable=False),
     Column("findings", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("mark", BigInteger, index=True),
+    Column("instance_id", String(60), index=True),
+    Column("signed_by", String(80)),
     UniqueConstraint("image_id", "recipe"),
 )
 

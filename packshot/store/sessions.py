@@ -78,7 +78,9 @@ class Sessions:
         )
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return Tenant(row.id, row.name, key_id=row.key_id, has_budget=row.has_budget) if row else None
+        if row is None:
+            return None
+        return Tenant(row.id, row.name, key_id=row.key_id, has_budget=row.has_budget, by_session=True)
 
     def close(self, token: str) -> None:
         """End a session. Ending it again, or one that was never opened, has no effect."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import Row, delete, func, select, update
 
 from packshot.errors import Conflict
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
 from packshot.store.pages import page_of
 from packshot.store.records import ImageRecord
@@ -105,6 +107,8 @@ class Shares:
                 expires_at=Now() + life_s,
             )
             row = connection.execute(new.returning(*share_link.c)).one()
+            details: Details = {"images": list[JsonValue](wanted), "days": round(life_s / 86_400, 3)}
+            record(connection, tenant_id, "share.made", row.id, details=details)
         return NewShare(_record(row), token)
 
     def page(
@@ -124,6 +128,7 @@ class Shares:
             ended = change.values(revoked_at=func.coalesce(share_link.c.revoked_at, Now()))
             if connection.execute(ended).rowcount == 0:
                 raise absent("share link", share_id)
+            record(connection, tenant_id, "share.revoked", share_id)
 
     def opened(self, token: str) -> ShareRecord | None:
         """The link of a token, or None when it has ended, was revoked or never existed."""

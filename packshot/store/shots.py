@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
+from packshot.store.audit_rows import record, record_asked
 from packshot.store.budgets import check_budgets
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.ended import note_end
@@ -219,6 +220,7 @@ class Shots:
                     "already_finished", f"only a queued or running shot can be cancelled; {shot_id} is {status}"
                 )
             notify(connection, CHANGED)
+            record(connection, tenant_id, "shot.cancelled", shot_id)
             note_end(connection, row)
             return shot_record(connection, row)
 
@@ -241,15 +243,18 @@ def insert_shot(
     supersedes: str | None = None,
     job: NewJob | None = None,
     job_key: str | None = None,
+    catalogue_id: str | None = None,
 ) -> str:
     """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
 
     The caller has locked the tenant and checked key, limits and budgets (`check_budgets`), and takes a reference to the
-    file `job_key` of a `job`. Raises NotFound when a mask or a reference does not exist.
+    file `job_key` of a `job`. `catalogue_id` is the catalogue that asks for the shot. Raises NotFound when a mask or a
+    reference does not exist.
     """
     request = spec.to_json()
     references = spec.style.references if spec.style is not None and job is None else ()  # other jobs see none
-    used = [one.picture_id for one in references]
+    adapters = spec.adapters if job is None or job.kind != "clip" else ()
+    used = [one.picture_id for one in references] + [one.id for one in adapters]
     hold_pictures(connection, tenant_id, used)
     mask_ids = _pin_masks(connection, tenant_id, spec)
     new = shot.insert().values(
@@ -290,6 +295,16 @@ def insert_shot(
     if mask_ids:
         connection.execute(shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids])
     use_pictures(connection, used, shot_id=shot_id)
+    record_asked(
+        connection,
+        tenant_id,
+        shot_id,
+        spec,
+        request_sha256=request_sha256,
+        job=job,
+        supersedes=supersedes,
+        catalogue_id=catalogue_id,
+    )
     return shot_id
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from packshot.settings import Settings
+from packshot.store.adapters import Adapters
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.audit import Audit
 from packshot.store.budgets import Budgets
 from packshot.store.catalogue_photos import CataloguePhotos
 from packshot.store.catalogue_work import CatalogueWork
@@ -16,8 +18,10 @@ from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
 from packshot.store.delivered import DeliveredFiles
+from packshot.store.fingerprints import Fingerprints
 from packshot.store.images import Images
 from packshot.store.keys import Keys
+from packshot.store.lookalikes import Lookalikes
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
 from packshot.store.outbound import Outbound
@@ -46,11 +50,12 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
-    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
-    others see them, the files `delivered` of them and their `clips`; `projects` and `styles`; `catalogues` and
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by
+    which others see them, the files `delivered` of them and their `clips`; the `fingerprints` of pictures and
+    files, and the search for `lookalikes` among them; `projects`, `styles` and `adapters`; `catalogues` and
     `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
-    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
-    takes for all; `database`, which all of them use.
+    the `audit` trail of all this; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
+    `snapshots`, which one process takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -72,11 +77,14 @@ class Store:
         self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
         self.clips = Clips(database)
+        self.fingerprints = Fingerprints(database)
+        self.lookalikes = Lookalikes(self.fingerprints)
         self.catalogues = Catalogues(database)
         self.catalogue_photos = CataloguePhotos(database, references)
         self.catalogue_work = CatalogueWork(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
+        self.adapters = Adapters(database, references)
         self.queue = Queue(
             database,
             references,
@@ -91,6 +99,7 @@ class Store:
         self.outbound = Outbound(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
+        self.audit = Audit(database, days=settings.audit_days)
         self.retention = Retention(
             database,
             assets,
@@ -100,6 +109,7 @@ class Store:
             self.sessions,
             self.uploads,
             self.webhooks,
+            self.audit,
             default_days=days,
         )
         try:

@@ -7,8 +7,10 @@ from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Row, delete, update
 
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
 from packshot.contract.style import Reference
+from packshot.store.audit_rows import record
 from packshot.store.database import Database, moment, new_id
 from packshot.store.named import own_row, unique_name
 from packshot.store.pages import page_of
@@ -29,6 +31,7 @@ class StyleFields(TypedDict, total=False):
     palette: Sequence[str]
     references: Sequence[Reference]
     light_deg: float | None
+    adapters: Sequence[AdapterUse]
 
 
 class Styles:
@@ -60,11 +63,12 @@ class Styles:
             created_at=Now(),
         )
         with unique_name(style, name), self._database.write() as connection:
-            used = [one.picture_id for one in fields.get("references", ())]
+            used = _used(fields)
             hold_pictures(connection, tenant_id, used)
             self._references.take(connection, files)
             row = connection.execute(new.returning(*style.c)).one()
             use_pictures(connection, used, style_id=row.id)
+            record(connection, tenant_id, "style.added", row.id)
             return _record(row)
 
     def get(self, tenant_id: str, style_id: str) -> StyleRecord:
@@ -96,14 +100,17 @@ class Styles:
             change = change.values(thumbnail_key=files[0].key)
         with unique_name(style, fields.get("name", "")), self._database.write() as connection:
             row = before = own_row(connection, style, tenant_id, style_id, lock=True)
-            if "references" in fields:
+            if "references" in fields or "adapters" in fields:
+                stored = _record(before)
                 forget_uses(connection, style_id)
-                used = [one.picture_id for one in fields["references"]]
+                used = _used(StyleFields(references=stored.references, adapters=stored.adapters) | fields)
                 hold_pictures(connection, tenant_id, used)
                 use_pictures(connection, used, style_id=style_id)
             self._references.take(connection, files)
             if fields or files:
                 row = connection.execute(change.returning(*style.c)).one()
+                changed = sorted([*fields, *(["thumbnail"] if files else [])])
+                record(connection, tenant_id, "style.changed", style_id, details={"fields": changed})
             replaced = [before.thumbnail_key] if files and before.thumbnail_key else []
             self._references.drop(connection, replaced)
         self._references.purge(replaced)
@@ -116,7 +123,14 @@ class Styles:
             connection.execute(delete(style).where(style.c.id == style_id))
             keys = [row.thumbnail_key] if row.thumbnail_key else []
             self._references.drop(connection, keys)
+            record(connection, tenant_id, "style.deleted", style_id)
         self._references.purge(keys)
+
+
+def _used(fields: StyleFields) -> list[str]:
+    """The ids of the pictures and adapters that a style of these fields refers to."""
+    pictures = [one.picture_id for one in fields.get("references", ())]
+    return pictures + [one.id for one in fields.get("adapters", ())]
 
 
 def _columns_json(fields: StyleFields) -> dict[str, Any]:
@@ -124,7 +138,9 @@ def _columns_json(fields: StyleFields) -> dict[str, Any]:
     values: dict[str, Any] = dict(fields)
     if "references" in fields:
         values["references"] = [one.to_json() for one in fields["references"]]
-    for name in ("forbidden_words", "palette", "references"):
+    if "adapters" in fields:
+        values["adapters"] = [{"id": one.id, "scale": one.scale} for one in fields["adapters"]]
+    for name in ("forbidden_words", "palette", "references", "adapters"):
         if name in values:
             values[name] = list(values[name]) or None
     return values
@@ -144,4 +160,5 @@ def _record(row: Row[Any]) -> StyleRecord:
         palette=tuple(row.palette or ()),
         references=tuple(Reference.from_json(one) for one in row.references or ()),
         light_deg=row.light_deg,
+        adapters=tuple(AdapterUse.from_json(one) for one in row.adapters or ()),
     )

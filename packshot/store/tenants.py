@@ -6,6 +6,7 @@ from sqlalchemy import Connection, null, select, update
 
 from packshot.contract.requests import MAX_WEIGHT, MIN_WEIGHT
 from packshot.errors import BadInput
+from packshot.store.audit_rows import record
 from packshot.store.budgets import has_budget
 from packshot.store.database import Database, absent, insert, new_id, require_id
 from packshot.store.records import Tenant
@@ -42,8 +43,9 @@ class Tenants:
         with self._database.write() as connection:
             changed = update(tenant).where(tenant.c.id == tenant_id).values(weight=weight)
             row = connection.execute(changed.returning(tenant.c.name)).first()
-        if row is None:
-            raise absent("tenant", tenant_id)
+            if row is None:
+                raise absent("tenant", tenant_id)
+            record(connection, tenant_id, "tenant.changed", tenant_id, details={"weight": weight})
         return Tenant(tenant_id, row.name, weight)
 
     def set_require_approval(self, tenant_id: str, required: bool) -> None:
@@ -56,6 +58,7 @@ class Tenants:
             change = update(tenant).where(tenant.c.id == tenant_id).values(require_approval=required)
             if connection.execute(change).rowcount == 0:
                 raise absent("tenant", tenant_id)
+            record(connection, tenant_id, "tenant.changed", tenant_id, details={"require_approval": required})
 
     def all(self) -> list[Tenant]:
         """Return every tenant, by name."""

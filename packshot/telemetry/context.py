@@ -1,4 +1,4 @@
-"""The context of a call: the request, shot and tenant that it works for. Every log line carries these fields.
+"""The context of a call: the request, shot and tenant that it works for, and who acts. Log lines carry these fields.
 
 A context variable holds the fields, so they follow a request through coroutines, and through threads that
 `asyncio.to_thread` starts. `carrier` packs the fields and the current span for another process, and `continued` unpacks
@@ -13,8 +13,11 @@ from contextvars import ContextVar
 
 from packshot.telemetry import traces
 
-FIELDS = ("request", "shot", "tenant")
-"""The fields, by the names that log lines use: the request's id, the shot's id and the tenant's id."""
+FIELDS = ("request", "shot", "tenant", "actor")
+"""The fields, by the names that log lines use: the ids of the request, the shot and the tenant, and who acts.
+
+The audit trail (docs/proof.md) takes `actor` and `request` from here. Without an actor the system acts.
+"""
 
 _fields: ContextVar[Mapping[str, str]] = ContextVar("packshot_fields", default={})  # noqa: B039 - never changed
 

@@ -238,7 +238,9 @@ def test_every_setting_that_a_page_names_exists() -> None:
         "PACKSHOT_LOADTEST_KEYS",  # packshot loadtest
         "PACKSHOT_KEY",  # packshot shoot --host
         "PACKSHOT_RENDER_CACHE",  # python -m training.path_traced
-        *(f"PACKSHOT_REQUIRE_{what}" for what in ("CHROMIUM", "POSTGRES", "PROMTOOL", "HISTORY")),  # the tests
+        *(
+            f"PACKSHOT_REQUIRE_{what}" for what in ("CHROMIUM", "POSTGRES", "PROMTOOL", "EXIFTOOL", "HISTORY")
+        ),  # the tests
     }
     for page in pages():
         for name in re.findall(r"PACKSHOT_[A-Z_]*[A-Z]", text_of(page)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -70,3 +72,29 @@ def test_progress_leaves_out_single_packages_and_keeps_the_exit_code(
     command = [sys.executable, "-c", f"import sys; sys.stderr.write('{lines}'); sys.exit(3)"]
     assert set_up.told(command, tmp_path) == 3
     assert capsys.readouterr().err == "set-up: Resolved 3 packages\nset-up: Installed 3 packages\n"
+
+
+def test_what_is_imported_at_every_start_is_compiled_and_the_rest_is_left(set_up: ModuleType, tmp_path: Path) -> None:
+    modules = tmp_path / "tests/venv/lib/python3.11/site-packages"
+    files = ("torch/nn.py", "testing.py", "torch/testing/a.py", "pandas/tests/io/b.py", "ray/data/c.py", "broken.py")
+    for file in files:
+        (modules / file).parent.mkdir(parents=True, exist_ok=True)
+        (modules / file).write_text("def" if file == "broken.py" else "")
+    (python := tmp_path / "tests/venv/bin/python").parent.mkdir()
+    python.symlink_to(sys.executable)
+    set_up.compile_bytecode(python)
+    assert {file.name.partition(".")[0] for file in modules.rglob("*.pyc")} == {"nn", "testing"}
+
+
+def test_recipes_may_write_bytecode() -> None:
+    """`make` forgets the variable that forbids it, so that processes of our code compile it once."""
+    makefile = "include Makefile\nshown:\n\t@echo [$$PYTHONDONTWRITEBYTECODE]\n"
+    done = subprocess.run(
+        ["make", "-s", "-f", "-", "shown"],
+        input=makefile,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"

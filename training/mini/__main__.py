@@ -41,7 +41,7 @@ from typing import Any
 import cv2
 import torch
 
-from training.core.progress import TrainingOptions
+from packshot.training.progress import TrainingOptions
 
 TRAININGS = {
     "vae": ("vae", "train", ("scenes",)),
@@ -124,7 +124,7 @@ def train(args: argparse.Namespace) -> None:
     elif args.part == "detector":
         arguments["warm"] = args.warm
     if args.workers > 1:
-        from training.core.distribute import distribute
+        from cluster.distribute import distribute
 
         distribute(function, arguments, args.workers, args.threads or 1)
     else:

@@ -26,9 +26,9 @@ from packshot.models.segment.automatic import stability
 from packshot.models.segment.mask_prompt import SURE_LOGIT
 from packshot.models.segment.network import IMAGENET_MEAN, IMAGENET_STD, build_sam
 from packshot.models.segment.refine import Guide, guide, shape, within_box
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions
 from packshot.types import F32, U8
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions
 from training.mini.evaluation.pointing import correction
 from training.mini.segmenter import (
     BOX_FROM,

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.models.detect.network import NameFinder
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions, read_checkpoint
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions, read_checkpoint
 from training.mini import names
 from training.mini.head_features import DETECTOR, Rows
 from training.mini.roles import ship

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import save_file
 
 from packshot.models.packs.roles import REFERENCE_ROLES
-from training.core.progress import read_checkpoint
+from packshot.training.progress import read_checkpoint
 from training.mini import judge as judge_part
 from training.mini import vae as vae_part
 from training.mini.painter import (

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.models.understand.network import GeometryHead
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions, read_checkpoint
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions, read_checkpoint
 from training.mini.head_features import GEOMETRY, Rows
 from training.mini.roles import ship
 

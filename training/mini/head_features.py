@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from packshot.models.packs.pack import Pack
 from packshot.models.segment.segmenter import SamEncoder
 from packshot.models.understand.geometry import framed, outline
+from packshot.training.fit import bf16_where_fast
 from packshot.types import Cutout, Photo
-from training.core.fit import bf16_where_fast
 from training.mini.collage import degrade
 from training.path_traced.assets import Cache
 from training.path_traced.clouds import cloud

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from packshot.models.judge import SceneJudge
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions
 from training.mini.data import read_shards
 from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS
 

@@ -16,8 +16,8 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
-from training.core.fit import bf16_where_fast
-from training.core.progress import CPU
+from packshot.training.fit import bf16_where_fast
+from packshot.training.progress import CPU
 from training.mini.traced import PREFIX
 from training.scenes.words import FIELDS, describe
 

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions, read_checkpoint
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions, read_checkpoint
 from training.mini import vae as vae_part
 from training.mini.grow import grown
 from training.mini.latents import Latents

@@ -28,8 +28,8 @@ from packshot.models.engines.references import GuidedAttentions, RowGuides
 from packshot.models.engines.word_tokenizer import WordTokenizer
 from packshot.models.references.adapter import IPAdapter
 from packshot.models.references.scene_encoder import SceneEncoder
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions, read_checkpoint
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions, read_checkpoint
 from training.mini import vae as vae_part
 from training.mini.judge import degraded
 from training.mini.latents import FACTOR, perturb_mask

@@ -29,8 +29,8 @@ from torch.nn import functional
 
 from packshot.models.segment.mask_prompt import SURE_LOGIT
 from packshot.models.segment.network import build_sam
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions, read_checkpoint
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions, read_checkpoint
 from training.mini.shards import Shards
 
 U8 = NDArray[np.uint8]

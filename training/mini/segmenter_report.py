@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from packshot.models.segment.network import build_sam
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder
-from training.core.progress import read_checkpoint
+from packshot.training.progress import read_checkpoint
 from training.mini import roles
 from training.mini.evaluation.masks import Segmenter, ask
 from training.mini.evaluation.measure import COUNTS, mask_figures

@@ -18,8 +18,8 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.core.fit import Loss, fit
-from training.core.progress import Run, TrainingOptions, read_checkpoint
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import Run, TrainingOptions, read_checkpoint
 from training.mini.data import read_shards
 
 CHANNELS = 32

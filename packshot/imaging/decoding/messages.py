@@ -11,9 +11,13 @@ __all__ = ["Answer", "Extent", "Question"]
 
 
 class Question(TypedDict):
-    """What a file is: its format, a key of `FORMATS`, and for a mask the photo's (width, height) in pixels."""
+    """What a file is: its format, a key of `FORMATS`, and for a mask the photo's (width, height) in pixels.
+
+    With `anchors`, certificates as PEM, its C2PA manifest is read instead of its pixels.
+    """
 
     format: str
+    anchors: NotRequired[str]
     mask_size: NotRequired[tuple[int, int]]
 
 
@@ -31,8 +35,9 @@ class Extent(TypedDict):
 class Answer(TypedDict, total=False):
     """What became of a file. `sizes` holds the bytes of each PNG that follows.
 
-    A photo has `width`, `height` in pixels and `notes`, pairs of code and detail. A mask, or a photo with an alpha of
-    its own, has an `extent`. A failure has only `code`, `detail` and, when the worker must be replaced, `recycle`.
+    A photo has `width`, `height` in pixels and `notes`, pairs of code and detail. A mask, or a photo with an alpha
+    of its own, has an `extent`. `manifest` has the fields of a `C2paFound`. A failure has only `code`, `detail`
+    and, when the worker must be replaced, `recycle`.
     """
 
     sizes: list[int]
@@ -40,6 +45,7 @@ class Answer(TypedDict, total=False):
     height: int
     notes: list[tuple[str, str]]
     extent: Extent
+    manifest: dict[str, bool | str | None]
     code: str
     detail: str
     recycle: bool

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import IO
 
 import packshot
+from packshot.delivery.provenance import C2paFound
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging.decoding.formats import FORMATS, refusal_of, sniff
 from packshot.imaging.decoding.messages import Answer, Extent, Question
@@ -119,6 +120,21 @@ class PhotoDecoder:
                 raise
             raise BadInput("mask_unreadable", error.detail) from None
         return UploadedMask(png, *_extent(head["extent"]))
+
+    def read_manifest(self, data: bytes, anchors: str) -> C2paFound:
+        """Read the C2PA manifest of a file. `anchors` are trusted certificates as PEM.
+
+        A file without one, or of another format, has none. One that breaks its reader is present and not valid. Raises
+        Unavailable (not_ready) after `close`.
+        """
+        kind = sniff(data)
+        if kind is None or b"c2pa" not in data:  # every manifest names itself
+            return C2paFound()
+        try:
+            head, _ = self._ask(data, {"format": kind, "anchors": anchors})
+        except BadInput:
+            return C2paFound(present=True)
+        return C2paFound(**head["manifest"])  # type: ignore[arg-type]
 
     def _ask(self, data: bytes, header: Question) -> tuple[Answer, list[bytes]]:
         """(answer's header, PNGs) of a worker, which is started again when it has died."""

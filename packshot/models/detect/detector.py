@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from packshot.errors import PackRefused
 from packshot.models.detect.network import NameFinder
-from packshot.models.engines.word_tokenizer import WordTokenizer
+from packshot.models.engines.word_tokenizer import UNK, WordTokenizer
 from packshot.types import F32, Detection, Embedding, Found, Photo, Words
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ PATCH_PX = 16
 """Pixels of the segmenter's input for each place of its features."""
 EIGHTH = "eighth"
 """The stem's map in `Embedding.extras` that the head reads (`packshot.models.segment.segmenter.DETAIL`)."""
+
+
+Corners = tuple[float, float, float, float]
+"""A box, XYXY in photo pixels."""
 
 
 class Detector(Protocol):
@@ -147,6 +151,31 @@ class MiniDetector:
             in_photo = np.clip(places[mine] * input_px / limits, 0, 1) * photo
             found.append(kept(in_photo, scores[mine, row], self.network.threshold))
         return found
+
+    @torch.inference_mode()
+    def name(self, embedding: Embedding, box: Corners | None = None) -> tuple[str, Corners]:
+        """What a product is called, and its box, XYXY in photo pixels.
+
+        `box` says where it is; None = the detector finds the one whose name is surest. The name is one of the phrases
+        that the network knows.
+        """
+        joined = self.network.joined(self._stacked([embedding.features]), self._stacked([embedding.extras[EIGHTH]]))
+        limits = np.array([embedding.input_width, embedding.input_height] * 2, np.float32)
+        photo = np.array([embedding.photo_width, embedding.photo_height] * 2, np.float32)
+        scale = limits / photo / (joined.shape[-1] * PATCH_PX)  # of photo pixels to shares of the input
+        if box is None:
+            products, at = self.network.proposed(joined)
+            places = _spread(products[0].sigmoid(), at[0])
+            places = self.network.mended(joined, places, torch.zeros(len(places), dtype=torch.long, device=self.device))
+        else:
+            places = torch.from_numpy(np.array(box, np.float32) * scale)[None].to(self.device)
+        rows = torch.zeros(len(places), dtype=torch.long, device=self.device)
+        fits = self.network.fits(self.network.standard(self.network.numbers(joined, places, rows)))
+        row, phrase = divmod(int(fits.argmax()), fits.shape[1])
+        words = {index: word for word, index in self.tokenizer.vocab.items()}
+        ids = self.network.phrases[phrase].round().long().tolist()
+        x0, y0, x1, y1 = (float(side) for side in np.clip(places[row].cpu().numpy() / scale, 0, photo))
+        return " ".join(words[index] for index in ids if index > UNK), (x0, y0, x1, y1)
 
     def _stacked(self, arrays: Sequence[np.ndarray[Any, Any]]) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device, torch.float32)

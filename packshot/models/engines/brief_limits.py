@@ -25,6 +25,9 @@ def check_limits(scene: Scene, pack: Pack) -> None:
         rule = f"references need an engine that follows them, pack {pack.name!r} does not"
         errors: list[FieldError] = [{"loc": ["style", "references"], "msg": rule}]
         raise BadInput("engine_cannot", f"{rule}; leave out the part `scene` of the style", errors=errors)
+    if scene.adapters and not pack.adapters:
+        rule = f"adapters need an engine that takes them, pack {pack.name!r} does not"
+        raise BadInput("engine_cannot", f"{rule}; leave them out", errors=[{"loc": ["adapters"], "msg": rule}])
     samplers = pack.manifest.samplers
     if brief.sampler is not None and brief.sampler not in samplers:
         rule = f"sampler must be one that pack {pack.name!r} lists ({', '.join(samplers) or 'none'})"

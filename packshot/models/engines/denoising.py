@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from packshot.contract.verdict import Finding
 from packshot.models.engines.controls import Control, ControlName
+from packshot.models.engines.looks import SceneLooks
 from packshot.models.engines.references import RowGuides
 from packshot.models.engines.windows import Windows
 from packshot.types import Brief
@@ -50,11 +51,11 @@ class Denoising:
         `mask` (1, 1, H, W): 1 = repaint.
         `predicted` (1, c, H, W): the clean latents that the last step implied; None before the first step.
 
-    `lengths` are the places of `texts` that are not padding, where a recipe reads those alone.
-    `again` says of each step whether the same timestep follows it. `findings` states how the prompt was read. `index`
-    is the number of completed steps. `error` is the reason why this scene cannot continue. `outline` is the whole scene
-    squeezed into one window while it takes the first steps; None without or after them. Only the engine that began a
-    scene can step it.
+    `looks` are the scene's adapters, None without any. `lengths` are the places of `texts` that are not padding, where
+    a recipe reads those alone. `again` says of each step whether the same timestep follows it. `findings` states how
+    the prompt was read. `index` is the number of completed steps. `error` is the reason why this scene cannot continue.
+    `outline` is the whole scene squeezed into one window while it takes the first steps; None without or after them.
+    Only the engine that began a scene can step it.
     """
 
     brief: Brief
@@ -71,6 +72,7 @@ class Denoising:
     timesteps: Tensor
     generator: torch.Generator
     guides: RowGuides | None = None
+    looks: SceneLooks | None = None
     findings: tuple[Finding, ...] = ()
     again: tuple[bool, ...] = ()
     index: int = 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from packshot.batching.renders import Engine
 from packshot.errors import PackRefused
+from packshot.models.adapters.file import AdapterFile
 from packshot.models.packs.pack import Pack
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ class PackEngine(Engine[Any], Protocol):
     """The engine of a pack, as the processes that serve it see it."""
 
     pack: Pack
+
+    def load_adapter(self, file: AdapterFile) -> Any:
+        """Put a read adapter on the device. Raises BadInput: engine_cannot, or adapter_mismatch."""
+        ...
 
     def step_seconds(self, rows: Sequence[int] = ...) -> dict[int, float]:
         """Measure this machine's batch curve: the seconds of a step at the native size for each number of rows."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.errors import PackRefused
+from packshot.models.engines.looks import linear
 from packshot.models.references.adapter import IPAdapter, KeyValue
 
 __all__ = ["GuidedAttentions", "RowGuides"]
@@ -176,7 +177,7 @@ class _Processor:
         read = functional.scaled_dot_product_attention(query, key, value, attn_mask=rows.bias)
         share = _places(rows.area, hidden_states.shape[1]) * rows.strength  # (n, L, 1)
         # the output's projection is linear, so its part of the addition can be added behind it
-        added = functional.linear(read.transpose(1, 2).flatten(2) * share, attn.to_out[0].weight)
+        added = linear(attn.to_out[0], read.transpose(1, 2).flatten(2) * share)
         guided: Tensor = out + added / attn.rescale_output_factor
         return guided
 

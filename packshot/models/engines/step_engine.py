@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from packshot.contract.verdict import Finding
 from packshot.errors import BadInput, EngineFailed
+from packshot.models.adapters.file import AdapterFile
 from packshot.models.engines.brief_limits import check_limits
 from packshot.models.engines.denoising import Denoising
 from packshot.models.engines.tensors import convert_memory_errors, to_pixels
@@ -65,6 +67,11 @@ class StepEngine(ABC):
     def rows(self, scene: Scene) -> int:
         """The largest number of batch rows that a step of the scene needs: for each window 2 with guidance, else 1."""
         return len(self._windows(scene)) * scene.brief.rows_per_step
+
+    def load_adapter(self, file: AdapterFile) -> Any:
+        """Put a read adapter on the device. Raises BadInput: engine_cannot, or adapter_mismatch."""
+        rule = f"adapters need an engine that takes them, pack {self.pack.name!r} does not"
+        raise BadInput("engine_cannot", f"{rule}; leave them out")
 
     def _windows(self, scene: Scene) -> Windows:
         """The scene's windows in latents. Raises BadInput (invalid_request) when no bucket or windows have its size."""

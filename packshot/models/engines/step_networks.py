@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from packshot.models.device import use_threads
+from packshot.models.engines.looks import Layout, PackedLinears, RowLooks, applied
 from packshot.models.engines.references import GuidedAttentions, RowGuides
 from packshot.models.engines.union import union_residuals
 from packshot.models.packs.roles import RoleName
@@ -115,6 +116,22 @@ class GuidedUNet(nn.Module):
         return predicted(self.unet, latents, times, texts, down, mid)
 
 
+class AdaptedUNet(nn.Module):
+    """A `GuidedUNet` whose linear layers add packed changes of adapters, (n, R, ...) for n batch rows."""
+
+    def __init__(self, unet: Any, layout: Layout) -> None:
+        super().__init__()
+        self.unet = unet
+        self._linears = PackedLinears(unet, layout)
+
+    def forward(
+        self, latents: Tensor, times: Tensor, texts: Tensor, down: Tensor, up: Tensor, *residuals: Tensor
+    ) -> Tensor:
+        *downs, mid = residuals
+        with self._linears.during(down, up):
+            return predicted(self.unet, latents, times, texts, downs, mid)
+
+
 def residuals(
     controlnet: Any,
     latents: Tensor,
@@ -185,6 +202,8 @@ class StepNetworks:
 
         self.controlled = made(ControlledUNet(unet, controlnets["controlnet"]))
         self._guided = made(GuidedUNet(unet))
+        self._layout = Layout.of(unet)
+        self._adapted = made(AdaptedUNet(unet, self._layout)) if freeze else None
         self._residuals = {role: made(Residuals(network)) for role, network in controlnets.items()}
 
     def _guided_by(self, guides: RowGuides | None) -> AbstractContextManager[None]:
@@ -204,21 +223,24 @@ class StepNetworks:
         max_rows: int,
         added: Mapping[str, Tensor] | None = None,
         guides: RowGuides | None = None,
+        looks: RowLooks | None = None,
     ) -> Tensor:
         """The prediction (n, c, h, w) for n batch rows, in calls of at most `max_rows` of them.
 
         The inputs are those of `ControlledUNet.forward`. `conditions` are the ControlNets that guide some rows now.
         `added` is what the networks get besides the texts, diffusers' `added_cond_kwargs`, (n, ...) each. `guides` are
-        the rows' references; None = no row has any. Calls with guides are not traced.
+        the rows' references; None = no row has any. Calls with guides are not traced. `looks` are the rows' adapters;
+        None = no row has any. Calls that change other layers than a `Layout` has are not traced.
         """
         most, parts = max(1, max_rows), []
         for start in range(0, len(latents), most):
             rows = slice(start, min(start + most, len(latents)))
-            applied = [part for one in conditions if (part := one.within(rows.start, rows.stop)).rows]
+            taken = [part for one in conditions if (part := one.within(rows.start, rows.stop)).rows]
             own = None if inpaint is None else inpaint[rows]
             more = {name: tensor[rows] for name, tensor in (added or {}).items()}
+            adapted = None if looks is None else looks.within(rows.start, rows.stop)
             with self._guided_by(None if guides is None else guides.within(rows.start, rows.stop)):
-                parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, applied, more))
+                parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, taken, more, adapted))
         return torch.cat(parts)
 
     def _one_call(
@@ -229,17 +251,19 @@ class StepNetworks:
         inpaint: Tensor | None,
         conditions: Sequence[Applied],
         added: dict[str, Tensor],
+        looks: RowLooks | None,
     ) -> Tensor:
         more = () if inpaint is None else (inpaint,)
         out: Tensor
-        if not added and len(conditions) == 1:
+        if not added and len(conditions) == 1 and looks is None:
             (one,) = conditions
             if one.role == "controlnet" and not one.types and len(one.rows) == len(latents):
                 out = self.controlled(latents, times, texts, *one.controls, *one.scales, *more)
                 return out
         inputs = torch.cat([latents, *more], dim=1)
         if not conditions:
-            return predicted(self.unet, inputs, times, texts, None, None, added)
+            with applied(self.unet, looks):
+                return predicted(self.unet, inputs, times, texts, None, None, added)
         total: list[Tensor] = []
         for one in conditions:
             whole = len(one.rows) == len(latents)
@@ -247,8 +271,12 @@ class StepNetworks:
             given = (latents, times, texts) if whole else (latents[at], times[at], texts[at])
             own_added = added if whole else {name: tensor[at] for name, tensor in added.items()}
             total = _added(total, self._own(one, *given, own_added), None if whole else at, len(latents))
-        if added:
-            return predicted(self.unet, inputs, times, texts, total[:-1], total[-1], added)
+        if looks is not None and self._adapted is not None and looks.fits(self._layout) and not self._untraced():
+            out = self._adapted(inputs, times, texts, *looks.packed(self._layout, len(latents)), *total)
+            return out
+        if added or looks is not None:
+            with applied(self.unet, looks):
+                return predicted(self.unet, inputs, times, texts, total[:-1], total[-1], added)
         out = self._guided(inputs, times, texts, *total)
         return out
 

@@ -2,7 +2,8 @@
 
 For each scene, once (`begin`):
     1.  Refuse a brief that exceeds the pack's limits.
-    2.  Encode the prompt, and the negative prompt when guidance needs it (cached by text).
+    2.  Encode the prompt, and the negative prompt when guidance needs it (cached by text). The scene's adapters may
+        change the text encoder, and give vectors to words.
     3.  Embed the control image of each condition: it does not depend on the timestep.
     3b. Project the references to the tokens of its batch rows, where the pack has an adapter.
     4.  Make a scheduler and a seeded random generator for the scene.
@@ -17,7 +18,8 @@ For each denoising step, over all scenes of the step (`step`):
     8.t Scale the latents. Each window takes a batch row, and with guidance two.
     9.t Call each condition's ControlNet once, for the rows that have it, and multiply the residuals by each row's own
         scale. Add those of all conditions.
-    10.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
+    10.t Call the UNet once, with a (B,) vector of timesteps, changed for each row by its scene's adapters. Average the
+         windows of each scene.
     11.t Apply each scene's guidance, and rescale.
     12.t Step each scene's scheduler. For a plain UNet and for a touch-up, put the known part back, noised to the next
          timestep; a step that is taken again is noised to its own. After the outline's last step, expand it to the
@@ -43,9 +45,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from packshot.contract.shot_spec import Condition
+from packshot.models.adapters.file import AdapterFile, NetworkName
 from packshot.models.engines.control_nets import ControlNets
 from packshot.models.engines.controls import masked_picture
 from packshot.models.engines.denoising import Denoising, clean_latents
+from packshot.models.engines.looks import Look, RowLooks, SceneLooks, load_look
 from packshot.models.engines.prompts import PromptEncoder, added_conditions
 from packshot.models.engines.references import GuidedAttentions, RowGuides
 from packshot.models.engines.samplers import scheduler_of, step_takes_generator
@@ -94,6 +98,12 @@ class DiffusionEngine(StepEngine):
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._around_products = pack.manifest.family in AROUND_PRODUCTS
 
+    @torch.inference_mode()
+    def load_adapter(self, file: AdapterFile) -> Look:
+        """Put a read adapter on the device. Raises BadInput (adapter_mismatch) when it is for other networks."""
+        networks: dict[NetworkName, torch.nn.Module] = {"unet": self._unet, **self._prompts.networks}
+        return load_look(file, networks, self.device, self.dtype, f"pack {self.pack.name!r}")
+
     def _warm_up(self, scene: Scene) -> Denoising:
         """Trace the networks with all conditions too; the first scene that has them would wait for it."""
         row = super()._warm_up(scene)
@@ -110,7 +120,8 @@ class DiffusionEngine(StepEngine):
         """Steps 2 to 7."""
         brief = scene.brief
         # 2. Encode the prompt and the negative prompt.
-        texts = self._prompts.read(brief)
+        texts = self._prompts.read(brief, scene.adapters)
+        looks = tuple((one.loaded, one.asset.scale) for one in scene.adapters)
         mask_u8 = scene.inpaint_mask[None, None]
         product = repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
         in_pixels = windows.times(self.factor)
@@ -155,6 +166,7 @@ class DiffusionEngine(StepEngine):
             pooled=texts.pooled,
             controls=controls,
             guides=self._guides(scene, windows.split(mask), len(texts.states)),
+            looks=SceneLooks(looks) if looks else None,
             inpaint=inpaint,
             known=known,
             mask=mask,
@@ -207,7 +219,8 @@ class DiffusionEngine(StepEngine):
         window = rows[0].windows.times(self.factor).window
         added = added_conditions(pooled, sizes, window) if pooled else None
         guides = RowGuides.joined([row.guides for row in rows], in_scene)
-        out = self._networks(latents, times, texts, inpaint, conditions, max_rows, added, guides).float()
+        looks = RowLooks.of([row.looks for row in rows], in_scene)
+        out = self._networks(latents, times, texts, inpaint, conditions, max_rows, added, guides, looks).float()
         return [
             torch.cat([row.windows.merge(part) for part in of_scene.split(len(row.windows))])
             for row, of_scene in zip(rows, out.split(in_scene), strict=True)

@@ -113,4 +113,5 @@ def squeezed(scene: Scene, size: tuple[int, int]) -> Scene:
         scene.brief,
         ConditionMaps(**{kind: np.asarray(made, np.uint8) for kind, made in maps.items()}),
         references=scene.references,
+        adapters=scene.adapters,
     )

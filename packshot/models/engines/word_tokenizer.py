@@ -82,6 +82,17 @@ class ClipTokenizer:
         )
         return np.asarray(encoded.input_ids, dtype=np.int64)
 
+    def known(self, text: str) -> list[int]:
+        """The ids of the text, without begin and end."""
+        return list(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+
+    def row(self, ids: Sequence[int]) -> NDArray[np.int64]:
+        """Ids between begin and end, with padding, as `__call__` makes them."""
+        row = np.full(self.max_length, self._tokenizer.pad_token_id, dtype=np.int64)
+        whole = [self._tokenizer.bos_token_id, *ids[: self.max_length - 2], self._tokenizer.eos_token_id]
+        row[: len(whole)] = whole
+        return row
+
 
 class WordTokenizer:
     """A tokenizer with one token for each word of a fixed vocabulary.
@@ -172,13 +183,15 @@ class WordTokenizer:
 
         A text that is too long is truncated at its end.
         """
-        rows = np.full((len(texts), self.max_length), PAD, dtype=np.int64)
-        room = self.max_length - 2
-        for row, text in zip(rows, texts, strict=True):
-            ids = self.known(text)[:room]
-            row[0] = BOS
-            row[1 : 1 + len(ids)] = ids
-        return rows
+        return np.stack([self.row(self.known(text)) for text in texts])
+
+    def row(self, ids: Sequence[int]) -> NDArray[np.int64]:
+        """Ids after begin, then end and padding: int64 (max_length,)."""
+        row = np.full(self.max_length, PAD, dtype=np.int64)
+        kept = list(ids)[: self.max_length - 2]
+        row[0] = BOS
+        row[1 : 1 + len(kept)] = kept
+        return row
 
 
 def _is_plural(word: str, letters: int) -> bool:
@@ -186,14 +199,20 @@ def _is_plural(word: str, letters: int) -> bool:
     return len(word) > letters + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[letters])
 
 
-def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, Finding]:
+def read_prompt(
+    prompt: str, tokenizer: Tokenizer, default: str, triggers: Sequence[str] = (), *, learned: Sequence[int] = ()
+) -> tuple[str, Finding]:
     """The prompt that the engine paints, and a finding about how `prompt` was read.
+
+    `triggers` are the words of the scene's adapters, which are not unknown. `learned` are the prompt's ids where
+    adapters have vectors for some of its words; empty = none have.
 
     `default` replaces a prompt without any known word. The finding `prompt` is a warning if words were unknown or
     tokens did not fit; its value is the number of both.
     """
-    unknown = list(dict.fromkeys(tokenizer.unknown(prompt)))
-    overflow = tokenizer.overflow(prompt)
+    meant = {word.lower() for trigger in triggers for word in tokenizer.unknown(trigger)}
+    unknown = [word for word in dict.fromkeys(tokenizer.unknown(prompt)) if word.lower() not in meant]
+    overflow = max(0, len(learned) - (tokenizer.max_length - 2)) if learned else tokenizer.overflow(prompt)
     sentences = []
     if unknown:
         named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
@@ -201,7 +220,7 @@ def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, F
         sentences.append(f"unknown words were left out: {named}{more}; use other, English words")
     if overflow:
         sentences.append(f"the prompt's last {overflow} tokens do not fit and were left out; shorten the prompt")
-    if tokenizer.blank(prompt):
+    if tokenizer.blank(prompt) and not learned:
         prompt = default
         sentences.append("the prompt has no known word" + (f": painted {default!r}" if default else ""))
     level: Level = "warning" if unknown or overflow else "ok"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
 
 FILE = "footprint.yaml"
-NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge")
+NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge", "reader")
 """The roles that no GPU stage loads."""
 
 

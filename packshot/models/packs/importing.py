@@ -274,8 +274,8 @@ def _take_apart(path: Path, scratch: Path, settings: Settings, like: str, predic
     if adapter := lora_of({key: tuple(tensor.shape) for key, tensor in state.items()}):
         trained_on, rank = adapter
         _refuse(
-            f"{path.name} is an adapter (LoRA of rank {rank} for {trained_on}) and no checkpoint; it belongs beside "
-            f"a pack of {trained_on}, and this version loads no adapters yet. Keep the file"
+            f"{path.name} is an adapter (LoRA of rank {rank} for {trained_on}) and no checkpoint; add it with "
+            f"`packshot adapters add {path.name}`, or POST /v1/adapters, on a server with a pack of {trained_on}"
         )
     family = family_of(state)
     base = find_pack(like or family, settings)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 PackKind = Literal["engine", "segmenter"]
 
-SEGMENTER_ROLES = ("segmenter", "matting", "geometry", "detector", "judge")
+SEGMENTER_ROLES = ("segmenter", "matting", "geometry", "detector", "judge", "reader")
 """The roles that a segmenter pack may have. The first one is required."""
 ENGINE_FIELDS = (
     "family",

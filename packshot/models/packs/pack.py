@@ -25,8 +25,17 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import FURTHER_RENDER_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
+from packshot.models.packs.roles import (
+    ADAPTED_RECIPES,
+    FURTHER_RENDER_ROLES,
+    REFERENCE_ROLES,
+    RENDER_ROLES,
+    TRAINING_ROLES,
+    ReferenceForm,
+    RoleName,
+)
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
+from packshot.models.read.rapid import RapidReader
 
 if TYPE_CHECKING:
     import torch
@@ -94,9 +103,14 @@ class Pack:
         return self.manifest.reference_form if served else None
 
     @property
+    def adapters(self) -> bool:
+        """Whether the pack's engine takes adapters."""
+        return self.manifest.recipe in ADAPTED_RECIPES
+
+    @property
     def roles(self) -> tuple[RoleName, ...]:
-        """The roles whose files are used: all but those of conditions and references that are not served."""
-        unused = set(self.manifest.unused_roles(self.controls))
+        """The roles whose files a server uses: all but those of trainings, and of what is not served."""
+        unused = {*self.manifest.unused_roles(self.controls), *TRAINING_ROLES}
         unused |= set() if self.references == "embedding" else set(REFERENCE_ROLES)
         return tuple(role for role in self.manifest.roles if role not in unused)
 
@@ -243,7 +257,7 @@ class Pack:
         *,
         fp32: tuple[str, ...] = (),
     ) -> Any:
-        """Load a role: its network in eval mode on `device`, a new scheduler, or the tokenizer.
+        """Load a role: its network in eval mode on `device`, a new scheduler, the tokenizer, or the reader.
 
         `dtype` is the number format of a network; None = fp32. Its tensors whose names begin with one of `fp32` stay in
         that. Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch.
@@ -253,6 +267,8 @@ class Pack:
             return build(spec.class_name, spec.config)
         if spec.class_name in ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"):
             return load_tokenizer(spec, self.paths(role))
+        if spec.class_name == "RapidReader":
+            return RapidReader()
         import torch
 
         paths = self.paths(role)

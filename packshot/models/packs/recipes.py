@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packshot.contract.adapters import MAX_ADAPTERS
 from packshot.contract.engines import EngineCapabilities
 from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.style import MAX_REFERENCES
+from packshot.models.packs.roles import ADAPTED_RECIPES
 
 if TYPE_CHECKING:
     from packshot.models.packs.manifest import PackManifest
@@ -30,6 +32,7 @@ def capabilities_of(
         guidance=guided,
         samplers=manifest.samplers,
         references=MAX_REFERENCES if references else 0,
+        adapters=MAX_ADAPTERS if manifest.recipe in ADAPTED_RECIPES else 0,
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,
     )

@@ -23,16 +23,19 @@ RoleName = Literal[
     "scheduler",
     "matting",
     "judge",
+    "reader",
     "geometry",
     "detector",
     "image_encoder",
     "ip_adapter",
     "upscaler",
+    "captioner",
 ]
 ClassName = Literal[
     "AutoencoderKL",
     "AutoencoderKLFlux2",
     "AutoencoderTiny",
+    "BlipForConditionalGeneration",
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
     "CLIPTokenizer",
@@ -53,6 +56,7 @@ ClassName = Literal[
     "Qwen2Tokenizer",
     "Qwen3Model",
     "RRDBNet",
+    "RapidReader",
     "SRVGGNetCompact",
     "Sam",
     "Sam2Model",
@@ -88,11 +92,13 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "controlnet_inpaint": ("ControlNetModel",),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
+    "reader": ("RapidReader",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
     "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
     "ip_adapter": ("IPAdapter",),
     "upscaler": ("RRDBNet", "SRVGGNetCompact"),
+    "captioner": ("BlipForConditionalGeneration",),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -123,14 +129,19 @@ FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 
+TRAINING_ROLES: tuple[RoleName, ...] = ("captioner",)
+"""The roles that no server loads. Their files are fetched when a training asks for them."""
 REFERENCE_ROLES: tuple[RoleName, ...] = ("image_encoder", "ip_adapter")
 """The roles of an engine that follows reference pictures by their embeddings."""
 ReferenceForm = Literal["embedding", "picture"]
 """How an engine reads a reference: the image encoder's vector, or the pixels."""
 SEE_PICTURES: frozenset[Recipe] = frozenset({"flow_edit"})
 """The recipes whose networks read the pixels of references."""
+ADAPTED_RECIPES: tuple[Recipe, ...] = ("unet_controlnet",)
+"""The recipes whose networks take adapters."""
 
 __all__ = [
+    "ADAPTED_RECIPES",
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
     "FURTHER_RENDER_ROLES",
@@ -138,6 +149,7 @@ __all__ = [
     "RENDER_ROLES",
     "ROLES",
     "SEE_PICTURES",
+    "TRAINING_ROLES",
     "UNION_CLASSES",
     "ClassName",
     "Recipe",

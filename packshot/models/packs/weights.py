@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 TRANSFORMERS = (
+    "BlipForConditionalGeneration",
     "CLIPVisionModelWithProjection",
     "DepthAnythingForDepthEstimation",
     "GroundingDinoForObjectDetection",
@@ -107,8 +108,9 @@ def _transformers(class_name: str, config: dict[str, Any]) -> Any:
 def _no_init() -> Any:
     """A context in which parameters take no memory, because weights will be assigned to them from files.
 
-    Layers make their parameters with torch.empty, which gives meta tensors here, and fill them with torch.nn.init,
-    which does nothing. What a class computes for itself, such as tables of positions in buffers, has its values.
+    Layers make their parameters with torch.empty or torch.randn, which give meta tensors here, and fill them with
+    torch.nn.init, which does nothing. What a class computes for itself, such as tables of positions in buffers, has its
+    values.
     """
     import torch
     from torch.overrides import TorchFunctionMode
@@ -120,7 +122,7 @@ def _no_init() -> Any:
                 return args[0] if args else kwargs["tensor"]
             if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
                 return args[0]
-            if func is torch.empty and kwargs.get("device") is None:
+            if func in (torch.empty, torch.randn) and kwargs.get("device") is None:
                 kwargs = kwargs | {"device": "meta"}
             return func(*args, **kwargs)
 

@@ -8,17 +8,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
+from pydantic import SecretStr
 
 from packshot.client import Client, DeliverIn
+from packshot.contract.verdict import Verdict
+from packshot.delivery.delivered_lock import with_product
 from packshot.delivery.presets import presets
+from packshot.delivery.provenance import read_manifest
+from packshot.delivery.signing import load_signer, trust_anchors
 from packshot.errors import BadInput
 from packshot.imaging.codec import encode_png
+from packshot.imaging.watermark import read_mark
+from packshot.settings import Settings
 from packshot.shots.finish import Finisher
-from packshot.shots.layout import find_layout
+from packshot.shots.layout import draw_layout, find_layout
 from packshot.store.records import NewImage
+from packshot.types import U8
 from tests.api_graph import Api, code_of
 from tests.specs import recipe_of
+from tests.unit.delivery.authorities import Authority, ec_key, pem_of
 
 CANVAS = {"width": 600, "height": 600}
 
@@ -97,6 +107,77 @@ def test_a_file_is_made_once_and_served_again_byte_for_byte(api: Api) -> None:
     [plain] = deliver(api, image, {"preset": "ebay"}).json()["deliveries"]
     assert shaded["id"] != plain["id"]
     assert shaded["sha256"] != plain["sha256"]
+
+
+def painted(api: Api, seed: int) -> dict[str, Any]:
+    """A picture of a product in a photographed scene, committed as an engine's."""
+    photo = api.http.post("/v1/photos", files={"file": ("a.png", encode_png(_scene(640)[:560]), "image/png")}).json()
+    box = {"boxes": [[40, 40, 580, 520]], "multimask": False}
+    mask = api.http.post(f"/v1/photos/{photo['id']}/masks", json=box).json()["masks"][0]
+    body = {"layers": [{"mask_id": mask["id"], "scale": 0.4}], "canvas": CANVAS, "seed": seed, "sku": "B01"}
+    shot_id = api.http.post("/v1/shots", json=body).json()["id"]
+    claim = api.claim(shot_id)
+    layout = draw_layout(api.store.assets, find_layout(api.store, api.tenant_id, claim.spec))[0]
+    picture = with_product(_scene(600), layout)
+    one = NewImage(0, seed, 600, 600, encode_png(picture), Verdict(), recipe_of(seed, claim.spec))
+    api.store.queue.commit(claim, [one])
+    made: dict[str, Any] = api.http.get(f"/v1/shots/{shot_id}").json()["images"][0]
+    return made
+
+
+def _scene(side_px: int) -> U8:
+    return np.asarray(Image.fromarray(skimage.data.coffee()).resize((side_px, side_px)), np.uint8)
+
+
+def test_a_painted_picture_is_delivered_compared_marked_and_signed(api: Api) -> None:
+    image = painted(api, seed=31)
+    before = api.http.get(image["url"]).content
+    [row] = deliver(api, image, {"preset": "ebay"}).json()["deliveries"]
+    found = {finding["check"]: finding["level"] for finding in row["findings"]}
+    assert (found["delivered_lock"], found["watermark"], found["signature"]) == ("ok", "ok", "warning")
+    data = api.http.get(row["url"]).content
+    record = api.store.delivered.get(api.tenant_id, row["id"])
+    assert record.mark is not None
+    assert read_mark(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))) == record.mark
+    assert api.store.delivered.with_mark(record.mark) == [record]
+    manifest = read_manifest(data, trust_anchors(api.settings))
+    assert (manifest.valid, manifest.trusted, manifest.instance_id) == (True, True, record.instance_id)
+    assert manifest.source_type == row["digital_source_type"]
+    assert (record.signed_by, api.graph.signing_key_id) == ("development", "development")
+    for secret in (image["id"], row["id"], api.tenant_id, "B01", record.asset_key):
+        assert secret.encode() not in data
+    assert api.http.get(image["url"]).content == before  # the stored picture stays as it is
+    assert read_mark(np.asarray(Image.open(io.BytesIO(before)))) is None
+    assert not read_manifest(before).present
+
+
+def test_a_file_is_made_anew_for_another_key_and_the_first_one_stays(api: Api) -> None:
+    image = packshot(api, shadow="none", seed=32)
+    [first] = deliver(api, image, {"preset": "shopify"}).json()["deliveries"]
+    data = api.http.get(first["url"]).content
+    assert read_manifest(data).source_type == first["digital_source_type"]
+    record = api.store.delivered.get(api.tenant_id, first["id"])
+    assert (record.mark, record.signed_by) == (None, "development")
+    key = ec_key()
+    authority = Authority()
+    chain = authority.issue(key) + authority.pem
+    rotated = Settings(home=api.settings.home, signing_certificate=chain, signing_key=SecretStr(pem_of(key)))
+    finisher = api.graph.finisher
+    signer = load_signer(rotated)
+    api.graph.finisher, api.graph.signing_key_id = Finisher(api.store.assets, signer=signer), signer.key_id
+    try:
+        [second] = deliver(api, image, {"preset": "shopify"}).json()["deliveries"]
+        assert read_manifest(api.http.get(second["url"]).content, chain).signer == "Brand Ltd"
+        api.graph.signing_key_id = "development"  # a gateway that still has the old certificate
+        etsy = [deliver(api, image, {"preset": "etsy"}).json()["deliveries"][0]["id"] for _ in range(2)]
+    finally:
+        api.graph.finisher, api.graph.signing_key_id = finisher, "development"
+    assert second["id"] != first["id"]
+    assert etsy[0] == etsy[1]  # the recipe names the key that signed
+    assert api.store.delivered.get(api.tenant_id, etsy[0]).signed_by == signer.key_id
+    [again] = deliver(api, image, {"preset": "shopify"}).json()["deliveries"]
+    assert again["id"] == first["id"]
+    assert api.http.get(again["url"]).content == data
 
 
 def test_every_refused_entry_is_told_and_the_others_are_kept(api: Api) -> None:

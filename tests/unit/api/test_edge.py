@@ -111,7 +111,9 @@ def test_headers_that_change_serves_policy_never_reach_a_route(api_server: Api) 
     import asyncio
 
     asyncio.run(
-        Edge(app, max_body_bytes=10, max_photo_bytes=20, max_zip_bytes=30, meter=NoMeter())(scope, receive, send)
+        Edge(app, max_body_bytes=10, max_photo_bytes=20, max_zip_bytes=30, max_adapter_bytes=40, meter=NoMeter())(
+            scope, receive, send
+        )
     )
     assert seen == [{b"accept": b"*/*"}]
 

@@ -108,7 +108,13 @@ OPERATIONS = {
     "get_style_thumbnail": ("get", "/v1/styles/{style_id}/thumbnail", {"200", "304", "404"}),
     "change_style": ("patch", "/v1/styles/{style_id}", BODY | {"200", "404", "409", "507"}),
     "find_palette": ("post", "/v1/palettes", BODY | {"200", "404"}),
+    "verify_file": ("post", "/v1/verify", BODY | {"200"}),
     "delete_style": ("delete", "/v1/styles/{style_id}", {"204", "404"}),
+    "upload_adapter": ("post", "/v1/adapters", BODY | {"201", "409", "507"}),
+    "list_adapters": ("get", "/v1/adapters", {"200", "422"}),
+    "get_adapter": ("get", "/v1/adapters/{adapter_id}", {"200", "404"}),
+    "change_adapter": ("patch", "/v1/adapters/{adapter_id}", BODY | {"200", "404", "409"}),
+    "delete_adapter": ("delete", "/v1/adapters/{adapter_id}", {"204", "404", "409"}),
     "create_webhook": ("post", "/v1/webhooks", BODY | {"201", "409"}),
     "list_webhooks": ("get", "/v1/webhooks", {"200", "422"}),
     "get_webhook": ("get", "/v1/webhooks/{webhook_id}", {"200", "404"}),
@@ -116,6 +122,10 @@ OPERATIONS = {
     "rotate_webhook_secret": ("post", "/v1/webhooks/{webhook_id}/rotate", {"200", "404"}),
     "list_webhook_attempts": ("get", "/v1/webhooks/{webhook_id}/attempts", {"200", "404", "422"}),
     "resend_webhook_event": ("post", "/v1/webhooks/{webhook_id}/attempts/{n}/resend", {"202", "404", "409"}),
+    "export_audit": ("get", "/v1/audit", {"200", "404", "422", "429"}),
+    "hold_tenant": ("put", "/v1/tenants/{tenant_id}/hold", BODY | {"200", "404"}),
+    "release_tenant": ("delete", "/v1/tenants/{tenant_id}/hold", {"204", "404"}),
+    "list_deletions": ("get", "/v1/deletions", {"200", "422"}),
     "change_tenant": ("patch", "/v1/tenants/{tenant_id}", BODY | {"200", "404"}),
     "get_usage": ("get", "/v1/usage", {"200", "422"}),
     "get_tenant_budget": ("get", "/v1/tenants/{tenant_id}/budget", {"200", "404"}),
@@ -264,6 +274,7 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "list_projects": ("/v1/projects", None),
         "create_style": ("/v1/styles", {"name": "fits", "image_id": image_id}),
         "list_styles": ("/v1/styles", None),
+        "list_adapters": ("/v1/adapters", None),
         "find_palette": ("/v1/palettes", {"references": [{"photo_id": photo_id}]}),
         "list_presets": ("/v1/presets", None),
         "list_engines": ("/v1/engines", None),
@@ -280,6 +291,9 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
     plain = api.http.patch(f"/v1/images/{plain_id}", json={"review": None}).json()
     fits(document, {"$ref": "#/components/schemas/WholeImageAnswer"}, plain)
     fits(document, {"$ref": "#/components/schemas/PhotoAnswer"}, api.photo())
+    found = api.http.post("/v1/verify", files={"file": api.http.get(f"/v1/images/{plain_id}").content}).json()
+    assert found["recipe"]
+    fits(document, {"$ref": "#/components/schemas/VerifyAnswer"}, found)
     refused = api.http.post("/v1/shots", json={"layers": []}).json()
     fits(document, {"$ref": "#/components/schemas/Problem"}, refused)
 
@@ -298,6 +312,10 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert upload == {"$ref": "#/components/schemas/PhotoUpload"}
     part = document["components"]["schemas"]["PhotoUpload"]["properties"]["file"]
     assert (part["type"], part["format"]) == ("string", "binary")
+    asked = bodies.pop("verify_file")["content"]
+    assert asked == {"multipart/form-data": {"schema": {"$ref": "#/components/schemas/VerifyRequest"}}}
+    adapter = bodies.pop("upload_adapter")["content"]["multipart/form-data"]["schema"]
+    assert adapter == {"$ref": "#/components/schemas/AdapterUpload"}
     mask = bodies.pop("put_mask")["content"]["image/png"]["schema"]
     assert (mask["type"], mask["format"]) == ("string", "binary")
     assert list(bodies.pop("put_catalogue_photo")["content"]) == ["application/octet-stream"]
@@ -323,7 +341,9 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "create_style": "#/components/schemas/StyleRequest",
         "change_style": "#/components/schemas/StyleChange",
         "find_palette": "#/components/schemas/PaletteRequest",
+        "change_adapter": "#/components/schemas/AdapterChange",
         "create_webhook": "#/components/schemas/WebhookRequest",
+        "hold_tenant": "#/components/schemas/HoldRequest",
         "change_tenant": "#/components/schemas/TenantChange",
         "set_tenant_budget": "#/components/schemas/BudgetRequest",
         "set_key_budget": "#/components/schemas/BudgetRequest",

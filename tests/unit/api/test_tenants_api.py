@@ -23,23 +23,32 @@ def test_an_admin_key_deletes_a_tenant_and_gets_the_receipt(api: Api, admin: htt
     assert tenant is not None
     with admin, bearer(api, secret) as leaving:
         photo = leaving.post("/v1/photos", files={"file": ("a.png", png(131, 77, shade=201), "image/png")}).json()
-        api.store.deletions.hold(tenant.id, "case 4711")
+        hold = f"/v1/tenants/{tenant.id}/hold"
+        held = admin.put(hold, json={"reason": " case 4711"})
+        assert held.json() == {"id": tenant.id, "legal_hold": "case 4711"}
         assert code_of(admin.delete(f"/v1/tenants/{tenant.id}")) == (409, "legal_hold")
-        api.store.deletions.hold(tenant.id, None)
+        for body in ({"reason": " "}, {"reason": "a\nb"}, {"reason": "x" * 501}, {}):
+            assert code_of(admin.put(hold, json=body)) == (422, "invalid_request")
+        assert (admin.delete(hold).status_code, admin.delete(hold).status_code) == (204, 204)
         receipt = admin.delete(f"/v1/tenants/{tenant.id}")
         assert receipt.status_code == 200
-        assert receipt.json()["counts"] == {"keys": 1, "photos": 1, "files": 1}
+        assert receipt.json()["counts"] == {"keys": 1, "photos": 1, "files": 1, "audit_events": 5}
         assert receipt.json()["by"].startswith("key ky_")
         assert tenant.id not in receipt.text
         assert admin.delete(f"/v1/tenants/{tenant.id}").json() == receipt.json()
+        assert admin.get("/v1/deletions", params={"limit": 1}).json()["deletions"] == [receipt.json()]
+        assert code_of(admin.get("/v1/deletions", params={"cursor": "x"})) == (422, "invalid_request")
         assert code_of(leaving.get(photo["url"])) == (401, "unauthorized")
-        assert code_of(admin.delete("/v1/tenants/tn_unknown")) == (404, "not_found")
+        for path in ("/v1/tenants/tn_unknown", "/v1/tenants/tn_unknown/hold"):
+            assert code_of(admin.delete(path)) == (404, "not_found")
 
 
 def test_no_other_key_and_no_session_deletes_a_tenant(api: Api, admin: httpx.Client) -> None:
     path = f"/v1/tenants/{api.tenant_id}"
     for caller in (api.http, api.stranger):
         assert code_of(caller.delete(path)) == (403, "admin_only")
+        assert code_of(caller.put(f"{path}/hold", json={"reason": "x"})) == (403, "admin_only")
+        assert code_of(caller.get("/v1/deletions")) == (403, "admin_only")
     assert code_of(api.anyone.delete(path)) == (401, "unauthorized")
     with admin, httpx.Client(base_url=api.url, trust_env=False) as browser:
         opened = browser.post("/v1/session", headers={"authorization": admin.headers["authorization"]})

@@ -8,7 +8,9 @@ import pytest
 from packshot.catalogue.manifest import Read, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import combinations, variants
-from packshot.contract.catalogue import MAX_ROWS
+from packshot.catalogue.proving import proof_of_item
+from packshot.contract.catalogue import MAX_ROWS, Item, Look
+from packshot.contract.requests import ProofIn
 from packshot.errors import BadInput
 
 FRAME = {
@@ -200,11 +202,14 @@ def test_a_row_may_name_its_product_and_says_it_once() -> None:
     assert told(sheet(f"sku,photo,find\nA,a.jpg,{'mug ' * 51}\n")) == [(2, "find", "invalid_request")]
 
 
-def test_a_look_that_needs_a_later_stage_is_not_served_yet() -> None:
-    text = json.dumps({"name": "x", "defaults": {"adapters": []}, "items": [{"sku": "A", "photo": "a.jpg"}]})
-    (problem,) = read_manifest(text.encode(), "application/json").problems
-    assert (problem.column, problem.code) == ("defaults.adapters", "not_served")
-    assert "adapters" in problem.rule
+def test_a_look_has_adapters_each_once_and_with_a_scale_in_its_bounds() -> None:
+    def read(*adapters: dict[str, object]) -> list[tuple[str, str]]:
+        text = json.dumps({"name": "x", "defaults": {"adapters": adapters}, "items": [{"sku": "A", "photo": "a.jpg"}]})
+        return [(one.column, one.code) for one in read_manifest(text.encode(), "application/json").problems]
+
+    assert read({"id": "ad_1", "scale": -2.0}) == []
+    assert read({"id": "ad_1", "scale": 2.1}) == [("defaults.adapters.0.scale", "invalid_request")]
+    assert read({"id": "ad_1"}, {"id": "ad_1"}) == [("defaults.adapters", "invalid_request")]
 
 
 def test_a_url_needs_an_allowed_prefix() -> None:
@@ -224,3 +229,19 @@ def test_a_sheet_in_another_encoding_is_refused_with_its_line() -> None:
     read = read_manifest("sku\tphoto\nä\ta.jpg\n".encode("utf-16"), "text/csv", frame=FRAME)
     assert read.manifest is not None
     assert read.manifest.items[0].sku == "ä"
+
+
+def test_the_proof_of_a_row_and_its_master() -> None:
+    sheet = b"sku,photo,category,must_read,master\nA,a.jpg,medical,30 ml;SPF 50,art/a.png\nB,b.jpg,,,https://x.example/b.png\n"
+    read = read_manifest(sheet, "text/csv", frame={**FRAME, "defaults": {"proof": {"must_read": ["AURORA"]}}})
+    assert read.manifest is not None
+    first, _ = read.manifest.items
+    proof = proof_of_item(read.manifest.defaults, first)
+    assert proof is not None
+    assert (proof.must_read, proof.master) == (["30 ml", "SPF 50"], "art/a.png")
+    assert [(one.row, one.column) for one in read.problems] == [(3, "proof.master")]
+    bare = Item(sku="C", photo="c.jpg")
+    assert proof_of_item(Look(), bare) is None
+    assert proof_of_item(Look(), bare.model_copy(update={"category": "alcohol"})) == ProofIn()
+    with pytest.raises(ValueError, match=r"must have proof\.text true"):
+        Item(sku="D", photo="d.jpg", category="medical", proof=ProofIn(text=False))

@@ -36,6 +36,16 @@ def columns(made: Plan) -> list[tuple[int | None, str, str]]:
     return [(one.row, one.column, one.code) for one in made.problems]
 
 
+def test_the_proof_of_text_is_counted_for_the_rows_that_need_it() -> None:
+    items: list[dict[str, Any]] = [*ITEMS, {"sku": "C", "photo": "c.jpg", "category": "medical"}]
+    off = [{**ITEMS[0], "proof": {"text": False}}, *items[1:]]
+    bare = planned().device_s
+    text_s = 2 * COST.text_s  # of the two scenes of a row
+    assert planned(items).device_s == pytest.approx(bare * 1.5 + text_s)
+    assert planned(items, defaults={"proof": {}}).device_s == pytest.approx(bare * 1.5 + 3 * text_s)
+    assert planned(off, defaults={"proof": {}}).device_s == pytest.approx(bare * 1.5 + 2 * text_s)
+
+
 def test_axes_multiply_and_words_join() -> None:
     scenes = combinations([Axis(**SCENES), Axis(**SEASONS)])
     assert [(scene.name, scene.words) for scene in scenes] == [

@@ -15,11 +15,13 @@ import pytest
 from packshot.api.decoding import LocalDecoder
 from packshot.catalogue.producer import Producer
 from packshot.contract.light import Relight
+from packshot.contract.proof import Proof
 from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
 from packshot.store.records import NewMask, PhotoRecord, Tenant
 from packshot.store.store import Store
 from packshot.types import Detection
+from tests.migrated import migrated_home
 from tests.unit.catalogue.producing import BOX, QuickGraph, add_photo, run_until, settings_of, state_of
 from tests.unit.store.catalogue_steps import add_catalogue
 
@@ -30,7 +32,7 @@ SCENES = [{"name": "scene", "values": {"marble": "on marble", "linen": "on linen
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return settings_of(tmp_path)
+    return settings_of(migrated_home(tmp_path))
 
 
 @pytest.fixture
@@ -164,6 +166,26 @@ def test_a_category_holds_files_until_a_person_approves(
     store.reviews.decide(tenant.id, held.image_id, "approved", by="a test")
     asyncio.run(run_until(store, settings, lambda: rows_of(store, record)["CREAM"].files[0].state == "made"))
     assert rows_of(store, record)["CREAM"].files[0].name == "CREAM-01.jpg"
+
+
+def test_a_row_in_a_category_is_proven_against_its_master(
+    store: Store, settings: Settings, tenant: Tenant, photo: PhotoRecord
+) -> None:
+    row: dict[str, Any] = {"photo": photo.id, "box": BOX}
+    items: list[dict[str, Any]] = [
+        {"sku": "CREAM", **row, "category": "cosmetics", "proof": {"must_read": ["30 ml"], "master": photo.id}},
+        {"sku": "MUG", **row},
+        {"sku": "LOST", **row, "proof": {"master": "ph_0123456789abcdefghij"}},
+    ]
+    record = add_catalogue(store, tenant, items, defaults=SMALL, deliver=[{"preset": "ebay", "scene": "white"}])
+    run(store, settings, record)
+    rows = rows_of(store, record)
+    proofs = {
+        sku: [store.shots.get(tenant.id, one.shot_id).spec.proof for one in row.shots] for sku, row in rows.items()
+    }
+    assert proofs == {"CREAM": [Proof(must_read=("30 ml",), master=photo.id)], "MUG": [None], "LOST": []}
+    assert (rows["LOST"].state, rows["LOST"].code) == ("failed", "photo_missing")
+    assert rows["CREAM"].files[0].state == "held"
 
 
 def test_the_best_of_several_pictures_is_kept(

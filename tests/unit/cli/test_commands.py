@@ -1,5 +1,6 @@
 """The `packshot` command as people and scripts use it: exit codes, stdout for machines, stderr for people."""
 
+import json
 import os
 import subprocess
 import sys
@@ -75,8 +76,23 @@ def test_a_tenant_is_held_released_and_deleted_by_its_id(home: Path) -> None:
     assert (refused.exit_code, last_json(refused)["error"]["code"]) == (1, "legal_hold")
     assert call("tenants", "release", first["id"]).exit_code == 0
     assert call("tenants", "delete", first["id"]).exit_code != 0  # nobody answered the question
+    lines = call("audit", "export", first["id"])
+    told = [json.loads(line) for line in lines.stdout.splitlines()]
+    assert [(line["action"], line["by"]) for line in told] == [
+        (action, "command line") for action in ("key.made", "tenant.held", "tenant.released")
+    ]
+    out = home / "trail.jsonl"
+    whole = last_json(call("audit", "export", first["id"], "--out", str(out), "--json"))
+    assert (whole["lines"], out.read_text()) == (3, lines.stdout)
+    checked = last_json(call("audit", "check", first["id"], "--json"))
+    assert (checked["sha256"], checked["broken_at"]) == (whole["sha256"], None)
+    assert call("audit", "export", first["id"], "--after", "2999-01-01", "--object", "x").stdout == ""
+    for wrong in (("--after", "yesterday"), ("--json",), ("--out", "/nowhere/trail.jsonl")):
+        assert call("audit", "export", first["id"], *wrong).exit_code == 2
+    assert call("audit", "check", "tn_unknown").exit_code == 2
     receipt = last_json(call("tenants", "delete", first["id"], "--yes", "--json"))
-    assert receipt["counts"] == {"keys": 1}
+    assert last_json(call("tenants", "receipts", "--json"))["receipts"] == [receipt]
+    assert receipt["counts"] == {"keys": 1, "audit_events": 3}
     assert receipt["by"].endswith("packshot tenants delete")
     assert [tenant["name"] for tenant in last_json(call("tenants", "list", "--json"))["tenants"]] == ["other"]
     assert call("tenants", "delete", "tn_unknown", "--yes").exit_code == 2

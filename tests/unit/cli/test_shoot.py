@@ -151,7 +151,7 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         0.5,
     ]
     options += ["--control-start", 0.1, "--control-end", 0.9, "--shadow-direction", 90, "--reflection", 0.4]
-    options += ["--relight", 0.3, "--retry", "2:floating,scene"]
+    options += ["--relight", 0.3, "--retry", "2:floating,scene", "--must-read", "30 ml", "--master", str(photo)]
     options += ["--engine", "second"]
     options += ["--priority", "catalogue", "--canvas", "640x512", "--seed", 9]
     result = shoot(served, monkeypatch, photo, *options)
@@ -159,7 +159,10 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
     (image,) = last_json(result)["images"]
     sent = request_of(served, image)
     del sent["layers"]
+    master = sent["proof"].pop("master")
+    assert master.startswith("ph_")
     assert sent == {
+        "proof": {"text": True, "must_read": ["30 ml"]},
         "canvas": {"width": 640, "height": 512},
         "background": "generate",
         "prompt": "on oak",
@@ -206,6 +209,8 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         ("--retry", "9"),
         ("--retry", "2:lock"),
         ("--retry", "2", "--background", "white"),
+        ("--must-read", "--"),
+        ("--master", "nowhere.png"),
     ],
 )
 def test_a_shadow_or_reflection_that_is_none_exits_with_2(

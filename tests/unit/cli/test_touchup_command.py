@@ -49,6 +49,24 @@ def test_the_command_paints_a_box_and_then_a_margin(
     assert np.array_equal(after[8:96, 24:], before[8:, 8:])
 
 
+def test_approved_pictures_become_the_dataset_of_a_training(
+    filming: Api, painted_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACKSHOT_KEY", filming.key)
+    command = ("train", "approved", tmp_path / "pictures", "--host", filming.url)
+    none = call(*command)
+    assert (none.exit_code, "approve some" in none.stderr) == (2, True), none.stderr
+    with Client(filming.url, filming.key) as client:
+        shot = client.shot(client.image(painted_id).shot_id)
+        newest = client.versions(painted_id).newest
+        client.review(newest, "approved")
+    done = call(*command, "--json")
+    assert done.exit_code == 0, done.stderr
+    (file,) = last_json(done)["pictures"]
+    assert Path(file).with_suffix(".txt").read_text() == f"{shot.request.prompt}\n"
+    assert read_png(Path(file).read_bytes()).ndim == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

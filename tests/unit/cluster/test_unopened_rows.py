@@ -11,6 +11,7 @@ from packshot.settings import Settings
 from packshot.shots.load_report import LoadReport
 from packshot.store.catalogue_records import NewRow
 from packshot.store.store import Store
+from tests.migrated import migrated_home
 from tests.unit.store.catalogue_steps import FILES, items_of
 
 ROWS = 50_000
@@ -24,7 +25,7 @@ def generators(demand: Demand) -> int:
 
 
 def test_fifty_thousand_rows_that_wait_are_scaled_for_before_they_are_shots(tmp_path: Path) -> None:
-    store = Store.from_settings(Settings(home=tmp_path))
+    store = Store.from_settings(Settings(home=migrated_home(tmp_path)))
     try:
         tenant = store.tenants.local()
         rows = [NewRow(n + 1, f"S{n:05}", "{}", pictures=2, shots=2, row_steps=80, device_s=1.0) for n in range(ROWS)]

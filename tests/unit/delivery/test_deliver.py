@@ -44,7 +44,9 @@ def make(
     pixels: np.ndarray, name: str, alpha: np.ndarray | None = None, generated: bool = False, today: date = TODAY
 ) -> Delivered:
     preset = preset_named(name)
-    return deliver(pixels, preset, product_alpha=alpha, enlarged_by=1.0, generated=generated, today=today)
+    return deliver(
+        pixels, preset, product_alpha=alpha, enlarged_by=1.0, expected=pixels, generated=generated, today=today
+    )
 
 
 @pytest.mark.parametrize("name", [preset.name for preset in presets()])

@@ -25,6 +25,7 @@ async def test_an_answer_has_one_request_id_and_it_is_the_apis(behind_proxy: boo
         max_body_bytes=10,
         max_photo_bytes=20,
         max_zip_bytes=30,
+        max_adapter_bytes=40,
         meter=NoMeter(),
         adds_request_id=not behind_proxy,
     )

@@ -20,6 +20,7 @@ from packshot.errors import BadInput, NotFound, PackRefused
 from packshot.imaging.codec import encode_png, read_png
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from tests.adapter_files import lora, peft_file
 from tests.api_graph import png
 from tests.tiny_pack import SIZE_PX, build_tiny_pack
 
@@ -87,6 +88,27 @@ def test_a_style_shows_its_pictures_to_the_engine(client: Client) -> None:
         pictures.append(read_png(client.download(ended.images[0].url)).astype(int))
     assert np.abs(pictures[0] - pictures[1]).mean() > 0.5
     assert np.abs(pictures[0] - pictures[2]).max() <= 1
+
+
+def test_an_adapter_changes_the_scene_beside_one_that_has_none(client: Client, settings: Settings) -> None:
+    """It never changes the product; its recipe has the file's hash, and a touch-up uses it again."""
+    (engine,) = client.engines()
+    assert engine.capabilities.adapters == 4
+    look = client.add_adapter(peft_file(lora(find_pack("tiny", settings), rank=8)), "look")
+    assert (look.engine, look.notes) == ("tiny", ())
+    mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+    request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2, "canvas": {"width": 64, "height": 64}}
+    used = [{}, {"adapters": [{"id": look.id, "scale": 2.0}]}, {"adapters": [{"id": look.id, "scale": 0.0}]}]
+    shots = [client.shoot({**request, **more}).id for more in used]
+    list(client.events(shots))
+    images = [client.shot(shot).images[0] for shot in shots]
+    pictures = [read_png(client.download(image.url)).astype(int) for image in images]
+    assert np.abs(pictures[0] - pictures[1]).mean() > 0.5
+    assert np.abs(pictures[0] - pictures[2]).max() <= 1
+    assert all(one.level == "ok" for image in images for one in image.verdict.findings if one.check == "lock")
+    kept = client.shot(shots[1]).request.adapters
+    assert kept is not None
+    assert [(one.id, one.sha256) for one in kept] == [(look.id, look.sha256)]
 
 
 def test_the_same_request_gives_the_same_picture(client: Client) -> None:

@@ -13,12 +13,13 @@ from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.settings import Settings
 from packshot.store.records import NewMask
 from packshot.store.store import Store
+from tests.migrated import migrated_home
 from tests.specs import spec_of
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, heartbeat_s=0.2, lease_s=20)
+    return Settings(home=migrated_home(tmp_path), heartbeat_s=0.2, lease_s=20)
 
 
 @pytest.fixture

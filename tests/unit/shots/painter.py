@@ -16,7 +16,7 @@ from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish, finish_repaint
 from packshot.shots.pictures import PictureFile
-from packshot.shots.stages import ClipOrder, Filmed, PreparedRepaint, RepaintOrder
+from packshot.shots.stages import ClipOrder, Filmed, PreparedRepaint, Proofread, RepaintOrder, TextOrder
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
@@ -106,6 +106,9 @@ class Painter:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
+
+    async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
+        return await asyncio.to_thread(self.finisher.proofread, png, order)
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         self.started.set()

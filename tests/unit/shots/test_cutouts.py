@@ -28,6 +28,7 @@ from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import F32, U8, Cutout, Framing, Layer, Layout, Mask, Photo
+from tests.migrated import migrated_home
 from tests.specs import spec_of
 
 PIXELS: U8 = np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8)
@@ -45,7 +46,7 @@ NEW = NewMask(
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store.from_settings(Settings(home=tmp_path))) as opened:
+    with closing(Store.from_settings(Settings(home=migrated_home(tmp_path)))) as opened:
         yield opened
 
 
@@ -137,7 +138,7 @@ def test_equal_masks_of_a_photo_share_a_cutout_which_the_last_one_deletes(store:
 
 
 def test_retention_deletes_the_cutout_of_an_expired_mask(tmp_path: Path) -> None:
-    with closing(Store.from_settings(Settings(home=tmp_path, candidate_mask_hours=1e-9))) as store:
+    with closing(Store.from_settings(Settings(home=migrated_home(tmp_path), candidate_mask_hours=1e-9))) as store:
         owner = store.tenants.get_or_create("brand")
         photo = store.photos.add(
             owner.id, png=encode_png(PIXELS), width=80, height=60, format="png", bytes=9, sha256="ab" * 32

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from packshot.store.migrate import migrate
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.store import Store
 from tests.debian_tools import missing
+from tests.migrated import FILE, migrated_home
 from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
 from tests.unit.store.store_rows import add_photo
 
@@ -28,19 +28,11 @@ def postgres_url() -> Iterator[str]:
         missing("postgres", str(reason))
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite"
-    migrate(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database at this version's schema."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "packshot.sqlite")
-        return f"sqlite:///{tmp_path / 'packshot.sqlite'}"
+        return f"sqlite:///{migrated_home(tmp_path) / FILE}"
     url: str = request.getfixturevalue("postgres_url")
     empty(url)
     return url

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import String, case, cast, func, literal, select, true, update
 
 from packshot.contract.verdict import Finding, Verdict
+from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.records import Claim, NewDelivered, NewImage, NewMask, PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
@@ -42,9 +43,14 @@ def new_mask(png: bytes = b"mask") -> NewMask:
 
 
 def new_image(
-    index: int = 0, png: bytes = b"image", *, verdict: Verdict = NO_VERDICT, gain_png: bytes | None = None
+    index: int = 0,
+    png: bytes = b"image",
+    *,
+    verdict: Verdict = NO_VERDICT,
+    gain_png: bytes | None = None,
+    fingerprint: Fingerprint | None = None,
 ) -> NewImage:
-    return NewImage(index, 7 + index, 8, 8, png, verdict, recipe_of(7 + index), gain_png)
+    return NewImage(index, 7 + index, 8, 8, png, verdict, recipe_of(7 + index), gain_png, fingerprint)
 
 
 def add_shots(store: Store, tenant: Tenant, count: int, **changes: Any) -> list[str]:

@@ -21,16 +21,15 @@ from packshot.store.assets import MARKER, Assets, StoredFile
 from packshot.store.records import Tenant
 from packshot.store.schema import duty
 from packshot.store.store import Store
+from tests.migrated import FILE, migrated_home
 from tests.s3_server import S3Server
 from tests.unit.store.store_rows import add_photo
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, migrated_sqlite: Path) -> str:
+def database_url(tmp_path: Path) -> str:
     """One database will do: these tests are about files."""
-    file = tmp_path / "packshot.sqlite"
-    file.write_bytes(migrated_sqlite.read_bytes())
-    return f"sqlite:///{file}"
+    return f"sqlite:///{migrated_home(tmp_path) / FILE}"
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -109,8 +108,7 @@ def test_a_second_database_is_refused_and_deletes_nothing(
     store: Store, tenant: Tenant, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     photo = add_photo(store, tenant)
-    (tmp_path / "second").mkdir()
-    second = Settings(home=tmp_path / "second", assets_url=store.assets.root_url)
+    second = Settings(home=migrated_home(tmp_path / "second"), assets_url=store.assets.root_url)
     with pytest.raises(BadInput, match=r"must be this database's own asset root, but .* holds the"):
         Store.from_settings(second)
     unclaimed = Store(second.store_url, Assets(store.assets.root_url), second)
@@ -129,8 +127,7 @@ def test_a_root_of_an_older_version_is_taken_over_by_the_database_that_knows_its
 ) -> None:
     add_photo(store, tenant)
     store.assets._fs.rm_file(f"{store.assets._root}/{MARKER}")  # as versions before the marker left it
-    (tmp_path / "second").mkdir()
-    second = Settings(home=tmp_path / "second", assets_url=store.assets.root_url)
+    second = Settings(home=migrated_home(tmp_path / "second"), assets_url=store.assets.root_url)
     with pytest.raises(BadInput, match="holds files that this database does not know"):
         Store.from_settings(second)
     Store.from_settings(store.settings).close()
@@ -180,7 +177,7 @@ def test_one_process_sweeps_and_each_sweep_lists_the_next_folders(
 
 
 def s3_settings(tmp_path: Path, url: str) -> Settings:
-    return Settings(home=tmp_path / "s3", assets_url=url)
+    return Settings(home=migrated_home(tmp_path / "s3"), assets_url=url)
 
 
 def test_a_bucket_that_does_not_exist_is_refused(tmp_path: Path, s3: S3Server) -> None:

@@ -10,7 +10,9 @@ from sqlalchemy import func, select
 
 from packshot.contract.clips import ClipJob
 from packshot.contract.style import Reference
-from packshot.errors import Conflict, LeaseLost, NotFound
+from packshot.errors import BadInput, Conflict, LeaseLost, NotFound
+from packshot.imaging.fingerprint import Fingerprint
+from packshot.store.adapters import NewAdapter
 from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, Tenant
 from packshot.store.schema import deletion, metadata
@@ -18,6 +20,8 @@ from packshot.store.store import Store
 from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
 from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
+
+SOME = Fingerprint(b"hashes", b"sketch")
 
 
 def rows_of(store: Store, tenant: Tenant) -> dict[str, int]:
@@ -44,11 +48,19 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     photo = add_photo(store, tenant, "a", project_id=joined.id)
     store.styles.add(tenant.id, name="marble", thumbnail=b"thumb " + own, references=[Reference(photo.id)])
     add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
+    own_look = NewAdapter(
+        name="look", kind="lora", engine="mini", family="mini", rank=4, trigger="", licence="", trained_from=None
+    )
+    store.adapters.add(tenant.id, own_look, b"look " + own)
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
     store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
     store.budgets.set(tenant.id, {"images_per_day": 100})
     ended = store.queue.commit(
-        claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own, gain_png=b"gain " + own)]
+        claim(store),
+        [
+            new_image(png=b"shared", fingerprint=SOME),
+            new_image(1, png=b"image " + own, gain_png=b"gain " + own),
+        ],
     )
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     film = ClipJob(ended.images[0].id, "orbit", 2.0, 64, "webp")
@@ -63,6 +75,7 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     collect(store, made)
     store.reviews.decide(tenant.id, ended.images[0].id, "approved", by="a test")
     store.shares.add(tenant.id, [ended.images[0].id], name="spring", life_s=60, by="a test")
+    store.audit.chain(tenant.id)
     return tenant, key.secret
 
 
@@ -94,6 +107,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         b"film 2",
         b"mask 2",
         b"thumb 2",
+        b"look 2",
         b"rgba 2",
         b"alpha 2",
     } <= left
@@ -109,24 +123,43 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "masks": 3,
         "uploads": 2,
         "styles": 1,
+        "adapters": 1,
         "projects": 1,
         "catalogues": 1,
         "catalogue_rows": 1,
         "catalogue_photos": 1,
         "catalogue_shots": 1,
         "catalogue_files": 1,
-        "files": 11,
+        "files": 12,
         "share_links": 1,
         "webhooks": 1,
         "budgets": 1,
         "key_usages": 2,
         "sku_usages": 2,
+        "audit_events": 19,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
     assert receipt.finished_at is not None
     assert receipt.finished_at >= receipt.started_at
     assert store.deletions.delete(gone.id, by="again") == receipt
     assert gone.id not in {tenant.id for tenant in store.tenants.all()}
+    with pytest.raises(NotFound):
+        store.audit.check(gone.id)
+    assert store.audit.check(kept.id).broken_at is None
+
+
+def test_receipts_are_listed_newest_first(store: Store) -> None:
+    receipts = []
+    for name in ("first", "second", "third"):
+        tenant = store.keys.tenant_of(store.keys.create(name).secret)
+        assert tenant is not None
+        receipts.append(store.deletions.delete(tenant.id, by=name))
+    page, cursor = store.deletions.receipts(limit=2)
+    assert (page, cursor) == (receipts[:0:-1], receipts[1].tenant_sha256)
+    assert store.deletions.receipts(cursor=cursor, limit=2) == (receipts[:1], None)
+    for wrong in ("x", "\x00", "0" * 64):
+        with pytest.raises(BadInput, match="next_cursor"):
+            store.deletions.receipts(cursor=wrong)
 
 
 def test_a_tenant_under_a_legal_hold_is_kept(store: Store) -> None:
@@ -135,7 +168,7 @@ def test_a_tenant_under_a_legal_hold_is_kept(store: Store) -> None:
     store.deletions.hold(held.id, "case 4711")
     with pytest.raises(Conflict, match=r"legal_hold.*case 4711"):
         store.deletions.delete(held.id, by="a test")
-    assert rows_of(store, held) == before
+    assert rows_of(store, held) == before | {"audit_event": before["audit_event"] + 1}, "the hold itself"
     assert store.keys.tenant_of(secret) == held
     assert store.deletions.holds() == {held.id: "case 4711"}
     store.deletions.hold(held.id, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import update
@@ -78,3 +79,13 @@ def test_another_tenants_pictures_and_files_do_not_exist(store: Store, tenant: T
         with pytest.raises(NotFound):
             call()
     assert store.delivered.find(other.id, image.id, "v1 ebay") is None
+
+
+def test_a_file_is_found_by_its_mark_and_its_instance(store: Store, tenant: Tenant, image: ImageRecord) -> None:
+    mark, instance = (1 << 40) - 1, "xmp:iid:0b0e7c9c-2f5b-5f0c-8d6c-2a5f4e3d2c1b"
+    new = replace(new_delivered(), mark=mark, instance_id=instance, signed_by="development")
+    file = store.delivered.add(tenant.id, image.id, new)
+    store.delivered.add(tenant.id, image.id, new_delivered(b"other", "v1 etsy"))
+    assert (file.mark, file.instance_id, file.signed_by) == (mark, instance, "development")
+    assert store.delivered.with_mark(mark) == store.delivered.with_instance(instance) == [file]
+    assert store.delivered.with_mark(7) == store.delivered.with_instance("xmp:iid:other") == []

@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 from packshot.settings import Settings
 from packshot.store.migrate import migrate
 from packshot.store.schema import image, shot
+from packshot.store.schema_audit import audit_event
 from packshot.store.store import Store
 from tests.debian_tools import missing
 from tests.unit.store.killed_director import LEASE_S
@@ -106,11 +107,14 @@ def test_shots_survive_directors_that_are_killed(
                 killed += directors.kill_one(workers(store), chance)
             wait_until(lambda: not unended(store), 1800)
         taken_s = time.monotonic() - began
+        chain = store.audit.check(tenant.id)
         with store.database.read() as connection:
             rows = connection.execute(select(shot.c.id, shot.c.status, shot.c.attempt, shot.c.crashes)).all()
             pictures = connection.execute(
                 select(image.c.shot_id, image.c.index, func.count()).group_by(image.c.shot_id, image.c.index)
             ).all()
+            made = select(audit_event.c.object_id).where(audit_event.c.action == "image.made")
+            recorded = Counter(connection.execute(made).scalars())
             interruptions = connection.execute(select(func.sum(shot.c.interruptions))).scalar_one()
     finally:
         store.close()
@@ -119,6 +123,8 @@ def test_shots_survive_directors_that_are_killed(
     assert {row.id for row in rows} == set(accepted)
     assert Counter((row.status, row.attempt, row.crashes) for row in rows) == {("done", 1, 0): shots}
     assert Counter(row[2] for row in pictures) == {1: 2 * shots}
+    assert (len(recorded), set(recorded.values())) == (2 * shots, {1}), "each picture once in the audit trail"
+    assert (chain.lines, chain.broken_at) == (3 * shots, None)
 
 
 def unended(store: Store) -> int:

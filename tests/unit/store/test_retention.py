@@ -13,6 +13,7 @@ from sqlalchemy import update
 from packshot.errors import NotFound
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, mask, photo, tenant
+from packshot.store.schema_audit import audit_event
 from packshot.store.store import Store
 from tests.specs import spec_of
 from tests.unit.store.store_rows import add_photo, add_shots, new_image, new_mask, tamper
@@ -149,3 +150,25 @@ def test_a_shot_that_waits_or_runs_is_never_swept(open_store: Callable[..., Stor
     store.queue.claim("w")
     assert store.retention.sweep()["shots"] == 0
     assert store.queue.counts()["queued"] == 1
+
+
+def test_nothing_of_a_tenant_under_a_legal_hold_goes(
+    open_store: Callable[..., Store], tenant: Tenant, photo: PhotoRecord
+) -> None:
+    store = open_store(retention_days=1, audit_days=1)
+    used, _ = store.masks.add(tenant.id, photo.id, [new_mask(), new_mask(b"draft")])
+    tamper(store, finished_shot(store, tenant, used.id), finished_at=Now() - 400 * DAY_S)
+    store.audit.chain(tenant.id)
+    age_everything(store, 400)
+    with store.database.write() as connection:
+        connection.execute(update(audit_event).values(at=audit_event.c.at - 400 * DAY_S))
+    store.deletions.hold(tenant.id, "case 4711")
+    assert set(store.retention.sweep().values()) == {0}
+    store.deletions.hold(tenant.id, None)
+    swept = store.retention.sweep()
+    assert {name: swept[name] for name in ("shots", "masks", "photos", "audit_lines")} == {
+        "shots": 1,
+        "masks": 1,
+        "photos": 1,
+        "audit_lines": 3,
+    }

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision
+from packshot.contract.verdict import Finding, Verdict
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
 from packshot.store.catalogue_records import EndedShot
 from packshot.store.records import ImageRecord, Tenant
@@ -20,15 +21,15 @@ from packshot.store.shot_filter import ShotFilter
 from packshot.store.store import Store
 from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, items_of, run_shots
-from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
+from tests.unit.store.store_rows import NO_VERDICT, add_photo, claim, new_delivered, new_image, new_mask
 
 MARK = MarkAnswer(kind="rect", points=((0.1, 0.2), (0.5, 0.6)))
 
 
-def made(store: Store, tenant: Tenant, **of_the_shot: str) -> ImageRecord:
+def made(store: Store, tenant: Tenant, *, verdict: Verdict = NO_VERDICT, **of_the_shot: str) -> ImageRecord:
     """A finished picture."""
     store.shots.add(tenant.id, spec_of(), **of_the_shot)  # type: ignore[arg-type]
-    (picture,) = store.queue.commit(claim(store), [new_image()]).images
+    (picture,) = store.queue.commit(claim(store), [new_image(verdict=verdict)]).images
     return picture
 
 
@@ -144,6 +145,31 @@ def test_under_require_approval_and_in_a_category_only_approved_pictures_leave(s
         gate(tenant.id, [plain.id])
     store.tenants.set_require_approval(tenant.id, False)
     gate(tenant.id, [plain.id])
+
+
+def test_a_picture_with_changed_text_leaves_when_a_person_approved_it_and_in_a_category_not_even_then(
+    store: Store, tenant: Tenant
+) -> None:
+    gate, wrong = store.reviews.require_approved, Finding("text", "failed", "the photo says '30 ml'")
+    small = Finding("text", "warning", "the line 'mg' is unreadable")
+    plain, medical = (
+        made(store, tenant, verdict=Verdict((small, wrong))),
+        made(store, tenant, category="medical", verdict=Verdict((wrong,))),
+    )
+    unproven = made(store, tenant, verdict=Verdict((small,)))
+    gate(tenant.id, [unproven.id])
+    with pytest.raises(Conflict, match=rf"not_approved.*{plain.id} is not"):
+        gate(tenant.id, [unproven.id, plain.id])
+    store.reviews.decide(tenant.id, plain.id, "approved", by="local")
+    gate(tenant.id, [plain.id])
+    store.reviews.decide(tenant.id, medical.id, "approved", by="local")
+    with pytest.raises(Conflict, match=rf"text_changed.*{medical.id} differs.*redo it"):
+        gate(tenant.id, [plain.id, medical.id])
+    better = made(store, tenant, category="medical", verdict=Verdict((small,)), supersedes=medical.id)
+    with pytest.raises(Conflict, match="not_approved"):
+        gate(tenant.id, [better.id])
+    store.reviews.decide(tenant.id, better.id, "approved", by="local")
+    gate(tenant.id, [better.id])
 
 
 def test_a_catalogue_makes_a_pictures_files_when_it_is_approved_and_anew_when_it_is_redone(

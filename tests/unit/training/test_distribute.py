@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.core.progress import read_checkpoint
+from packshot.training.progress import read_checkpoint
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from training.core.distribute import distribute
-from training.core.fit import Loss, fit
-from training.core.progress import TrainingOptions, Run
+from cluster.distribute import distribute
+from packshot.training.fit import Loss, fit
+from packshot.training.progress import TrainingOptions, Run
 
 def train(out, plan):
     run = Run(out, plan.filled(batch=8, lr=0.1))

@@ -11,7 +11,7 @@ import torch
 from packshot.models.judge import SceneJudge
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from training.core.progress import TrainingOptions
+from packshot.training.progress import TrainingOptions
 from training.mini import judge, vae
 from training.mini.data import write_shards
 from training.scenes import render

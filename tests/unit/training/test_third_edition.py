@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
-from training.core.fit import bf16_where_fast
-from training.core.progress import TrainingOptions, read_checkpoint
+from packshot.training.fit import bf16_where_fast
+from packshot.training.progress import TrainingOptions, read_checkpoint
 from training.mini import latents, painter, traced, vae
 from training.mini.data import read_shards, write_shards
 from training.mini.painter import control_from

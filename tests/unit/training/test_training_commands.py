@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.core.progress import read_checkpoint
+from packshot.training.progress import read_checkpoint
 from training.mini.__main__ import TRAININGS, main
 
 ROOT = Path(__file__).parents[3]

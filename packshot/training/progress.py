@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,17 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
+from packshot.errors import StorageFull
+
+__all__ = ["CPU", "Limits", "Plan", "Run", "TrainingOptions", "named_disk_errors", "read_checkpoint"]
+
 CPU = torch.device("cpu")
 PAUSE_S = 30.0
 SAVE_EVERY_S = 120.0
 WARM_UP_STEPS = 60
+METRICS = "metrics.jsonl"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The errors of a disk, a quota or a limit of file sizes that has no room left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +94,9 @@ class Run:
             counters = self.state["counters"]
             self.spent_s, self.step, self.samples = counters["spent_s"], counters["step"], counters["samples"]
         self.done, self.save_due = 0.0, False
+        self._stopped = False
+        if self.rank == 0:
+            self._forget_later_metrics()
         self.begin()
         self._bar = tqdm(
             total=100.0,
@@ -109,12 +122,20 @@ class Run:
 
     def update(self) -> None:
         """Set `done` (0..1 of the plan) and `save_due` by rank 0's clock."""
-        done = max(self.elapsed_s / (60 * self.plan.minutes), self.samples / self.plan.samples)
+        done = max(self.elapsed_s / (60 * self.plan.minutes), self.samples / self.plan.samples, float(self._stopped))
         state = torch.tensor([done, time.perf_counter() - self._saved > SAVE_EVERY_S], dtype=torch.float64)
         if self.ranks > 1:
             state = state.to(self.plan.device)
             dist.broadcast(state, src=0)
         self.done, self.save_due = min(1.0, float(state[0])), bool(state[1])
+
+    def stop(self) -> None:
+        """End the training after this step. It counts on rank 0, whose `update` brings it to all workers."""
+        self._stopped = True
+
+    def save_soon(self) -> None:
+        """Save a checkpoint after this step. It counts on rank 0."""
+        self._saved = -math.inf
 
     def rate(self) -> float:
         """The present learning rate: a warm-up, then a cosine over the plan, down to 3 % of `lr`."""
@@ -141,26 +162,55 @@ class Run:
         if self.rank == 0 and self._count:
             means = {key: round(float(value) / self._count, 5) for key, value in self._sums.items()}
             row = {"step": self.step, "samples": self.samples, "seconds": round(self.elapsed_s, 1), "lr": self.rate()}
-            with (self.folder / "metrics.jsonl").open("a") as file:
+            with named_disk_errors(self.folder), (self.folder / METRICS).open("a") as file:
                 file.write(json.dumps(row | means) + "\n")
             self._bar.n = 100 * self.done
             self._bar.set_postfix({"samples": self.samples, **means})
         self._sums, self._count = {}, 0
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the checkpoint atomically."""
+        """Write the checkpoint atomically. Raises StorageFull (storage_full); the checkpoint before it then remains."""
         if self.rank == 0:
             counters = {"spent_s": self.elapsed_s, "step": self.step, "samples": self.samples}
             part = self.folder / "checkpoint.part"
-            torch.save({**state, "counters": counters}, part)
-            os.replace(part, self.folder / "checkpoint.pt")
+            with named_disk_errors(self.folder, part):
+                with part.open("wb") as file:  # Python's file, because torch's own hides why it could not write
+                    torch.save({**state, "counters": counters}, file)
+                os.replace(part, self.folder / "checkpoint.pt")
         self._saved = time.perf_counter()
+
+    def _forget_later_metrics(self) -> None:
+        """Drop the metrics of steps after the checkpoint, which are taken again."""
+        path = self.folder / METRICS
+        if path.exists():
+            rows = path.read_text().splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= self.step]
+            if len(kept) < len(rows):
+                path.write_text("".join(kept))
 
     def close(self) -> None:
         """Write the last line of metrics and end the progress bar."""
         self.log()
         self._bar.n = 100 * self.done
         self._bar.close()
+
+
+@contextmanager
+def named_disk_errors(folder: Path, partial: Path | None = None) -> Iterator[None]:
+    """Convert the error of a full disk to StorageFull (storage_full), and remove the `partial` file then."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError after a failed write
+        causes = [error, error.__context__, error.__cause__]
+        if not any(isinstance(one, OSError) and one.errno in NO_ROOM for one in causes):
+            raise
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        raise StorageFull(
+            "storage_full",
+            f"the training needs room on the disk of {folder}, and a write failed ({error}); free some and run the "
+            "same command again, which resumes from the last checkpoint",
+        ) from error
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:

@@ -21,7 +21,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from training.core.progress import Run
+from packshot.training.progress import Run
+
+__all__ = ["Loss", "bf16_where_fast", "fit"]
 
 MOST_GRADIENT = 1.0
 """Norm to which gradients are clipped."""
@@ -44,13 +46,17 @@ def fit(
     ema: float = 0.0,
     on_log: Callable[[], object] = lambda: None,
     on_save: Callable[[], object] = lambda: None,
+    on_step: Callable[[], object] = lambda: None,
+    precision: torch.dtype | None = None,
     **extra: Any,
 ) -> nn.Module:
     """Train `net` until the run's plan is done. Returns the network with the weights to use: averaged when `ema` > 0.
 
     `loss` computes the loss of the next batch. `ema` is the decay of the averaged weights per step; it starts low and
     rises to this value. `on_log` is called after each line of metrics, for example to look for new data, and `on_save`
-    after each checkpoint. `extra` is added to the checkpoint.
+    after each checkpoint. `on_step` is called after each step, and may end the training by `run.stop`. `precision` is
+    the number format of the loss's kernels; None = bf16 where it is fast. In fp16 the loss is scaled, so that small
+    gradients do not vanish. `extra` is added to the checkpoint.
 
     Raises RuntimeError when the workers would resume from different checkpoints.
     """
@@ -70,21 +76,25 @@ def fit(
         averaged = {} if average is None else {"ema": average.state_dict()}
         run.save({"net": net.state_dict(), **averaged, "optimizer": optimizer.state_dict(), **extra})
 
+    scaler = torch.amp.GradScaler(run.plan.device.type, enabled=precision is torch.float16)
     run.begin()
     while run.done < 1:
         for group in optimizer.param_groups:
             group["lr"] = run.rate()
-        with bf16_where_fast(run.plan.device):
+        with _autocast(run.plan.device, precision):
             value, samples, metrics = loss()
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        scaler.scale(value).backward()
+        scaler.unscale_(optimizer)
         metrics = _averaged(run, weights, {name: metric.detach().float() for name, metric in metrics.items()})
         nn.utils.clip_grad_norm_(weights, MOST_GRADIENT)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         if average is not None:
             _update_average(average, net, min(ema, (1 + run.step) / (10 + run.step)))
         if run.tick(samples * run.ranks, metrics):
             on_log()
+        on_step()
         run.update()
         if run.save_due:
             save()
@@ -92,6 +102,12 @@ def fit(
     save()
     run.close()
     return net if average is None else average
+
+
+def _autocast(device: torch.device, precision: torch.dtype | None) -> torch.autocast:
+    if precision is None:
+        return bf16_where_fast(device)
+    return torch.autocast(device.type, precision, enabled=precision is not torch.float32)
 
 
 def bf16_where_fast(device: torch.device) -> torch.autocast:

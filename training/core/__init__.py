@@ -1,1 +1,0 @@
-"""The parts that every training shares: the loop, checkpoints, and data-parallel workers."""
