@@ -44,6 +44,8 @@ _KEPT = (1.0, 0.95, 0.9, 0.85, 0.8)
 _STEP = 0.05
 _PLAIN = 3.0
 """Standard deviation of luma, grey levels, below which a picture is too plain to be told from others."""
+_MOST_FLAT = 0.35
+"""Share of one shade from which a picture has no fingerprint: products of one shape look alike on white."""
 _ODD_WAVES = sum(1 << bit for bit in range(_FREQUENCIES**2) if bit % _FREQUENCIES % 2)
 _DETAIL_SIGMA_PX = 3.0
 _ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
@@ -123,10 +125,13 @@ class Likeness(NamedTuple):
 
 
 def fingerprint_of(pixels: U8) -> Fingerprint | None:
-    """The fingerprint of uint8 HxWx3 RGB or HxWx4 straight RGBA pixels, seen over white; None for a plain picture."""
+    """The fingerprint of uint8 HxWx3 RGB or HxWx4 straight RGBA pixels, seen over white.
+
+    None for a plain picture, and for one of which more than a third is one shade.
+    """
     frame = _luma(pixels)
     sketch = np.clip(np.rint(cv2.resize(frame, (SKETCH_PX, SKETCH_PX), interpolation=cv2.INTER_AREA)), 0, 255)
-    if float(sketch.std()) < _PLAIN:
+    if float(sketch.std()) < _PLAIN or _flat_share(sketch) > _MOST_FLAT:
         return None
     basis = _basis()
     size = len(_INTERVALS)
@@ -234,6 +239,12 @@ def _window_of(warp: cv2.typing.MatLike) -> Window:
     (ax, _, x), (_, ay, y) = np.asarray(warp, np.float64)
     left, top = (x + 0.5 - ax / 2) / SKETCH_PX, (y + 0.5 - ay / 2) / SKETCH_PX
     return Window(float(left), float(top), float(left + ax), float(top + ay))
+
+
+def _flat_share(sketch: F32) -> float:
+    """The share of a sketch that has its most frequent shade, within 2 grey levels."""
+    shades = np.bincount(sketch.astype(np.int64).ravel(), minlength=256)
+    return float((np.abs(sketch - shades.argmax()) <= 2).mean())
 
 
 def _luma(pixels: U8) -> F32:

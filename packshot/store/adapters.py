@@ -12,6 +12,7 @@ from sqlalchemy import Row, delete, select, update
 
 from packshot.contract.adapters import AdapterKind
 from packshot.errors import Conflict
+from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, moment, new_id
 from packshot.store.named import own_row, unique_name
 from packshot.store.pages import page_of
@@ -89,7 +90,10 @@ class Adapters:
         )
         with unique_name(adapter, new.name), self._database.write() as connection:
             self._references.take(connection, files)
-            return _record(connection.execute(row.returning(*adapter.c)).one())
+            added = _record(connection.execute(row.returning(*adapter.c)).one())
+            details: Details = {"kind": added.kind, "engine": added.engine, "sha256": added.sha256}
+            record(connection, tenant_id, "adapter.added", added.id, details=details)
+            return added
 
     def get(self, tenant_id: str, adapter_id: str) -> AdapterRecord:
         """Return the adapter. Raises NotFound when it does not exist."""
@@ -114,6 +118,7 @@ class Adapters:
             if changes:
                 change = update(adapter).where(adapter.c.id == adapter_id).values(**changes)
                 row = connection.execute(change.returning(*adapter.c)).one()
+                record(connection, tenant_id, "adapter.changed", adapter_id, details={"fields": [*sorted(changes)]})
             return _record(row)
 
     def delete(self, tenant_id: str, adapter_id: str) -> None:
@@ -130,6 +135,7 @@ class Adapters:
                     "in_use", f"{rule}; change or delete that style, or wait for the shot or catalogue to end"
                 )
             connection.execute(delete(adapter).where(adapter.c.id == adapter_id))
+            record(connection, tenant_id, "adapter.deleted", adapter_id, details={"sha256": row.sha256})
             self._references.drop(connection, [row.asset_key])
         self._references.purge([row.asset_key])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from packshot.errors import BadInput
 from packshot.models.adapters.file import AdapterFile, LowRank, NetworkName
 
-__all__ = ["Shapes", "fitted", "mismatch", "shapes_of_files"]
+__all__ = ["Shapes", "fitted", "mismatch", "sgm_name", "shapes_of_files"]
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shape of the weight of each linear and convolutional layer of a network, by the layer's name."""
@@ -35,7 +35,7 @@ def fitted(file: AdapterFile, network: NetworkName, shapes: Shapes, base: str) -
     for written, layer in file.layers.get(network, {}).items():
         flat = written.replace(".", "_")
         inner = flat.removeprefix("text_model_")
-        others = (flat, _of_sgm(flat), re.sub(r"to_out$", "to_out_0", flat), inner, f"text_model_{inner}")
+        others = (flat, sgm_name(flat), re.sub(r"to_out$", "to_out_0", flat), inner, f"text_model_{inner}")
         name = next((by_flat[one] for one in others if one in by_flat), None)
         if name is None:
             raise mismatch(f"an adapter's layers must be those of its engine, {base} has no {network} {written[:80]!r}")
@@ -57,7 +57,7 @@ def mismatch(detail: str) -> BadInput:
     return BadInput("adapter_mismatch", told, errors=[{"loc": ["file"], "msg": told}])
 
 
-def _of_sgm(flat: str) -> str:
+def sgm_name(flat: str) -> str:
     """The name in diffusers of a layer of an SDXL file, which names the blocks as its first code did."""
     found = re.fullmatch(r"(input_blocks|middle_block|output_blocks)_(\d+)_(.+)", flat)
     if found is None:

@@ -68,8 +68,8 @@ def crop_line(picture: U8, quad: Quad) -> U8:
 
 
 def read_lines(reader: Reader, picture: U8, longest_px: int) -> list[TextLine]:
-    """Find and read all lines of a picture. Lines without a character are left out."""
+    """Find and read all lines of a picture. One of which no character can be read says ""."""
     quads = reader.find(picture, longest_px)
     crops = [crop_line(picture, quad) for quad in quads]
     lines = zip(quads, crops, reader.read(crops), strict=True)
-    return [TextLine(quad, float(crop.shape[0]), reading) for quad, crop, reading in lines if reading.text.strip()]
+    return [TextLine(quad, float(crop.shape[0]), reading) for quad, crop, reading in lines]

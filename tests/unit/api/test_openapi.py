@@ -440,6 +440,7 @@ def test_every_field_of_every_body_is_described(document: Json) -> None:
                     "boxes",
                     "strokes",
                     "conditions",
+                    "adapters",
                     "meta",
                 )  # their defaults are made for each request
                 assert "default" in described or field in made, (name, field)

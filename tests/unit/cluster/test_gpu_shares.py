@@ -85,7 +85,7 @@ def test_a_profile_without_gpus_needs_none() -> None:
 
 
 def test_a_share_too_small_is_refused_and_either_remedy_mends_it(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"needs 11\.77 GiB .* gpu_share 0\.4 of 22 GiB is 8\.80") as refused:
+    with pytest.raises(BadInput, match=r"needs 12\.02 GiB .* gpu_share 0\.4 of 22 GiB is 8\.80") as refused:
         check(changed(tmp_path, {"stages": {"generator": {"gpu_share": 0.4}}}))
     described = re.search(
         r"raise gpu_share to ([\d.]+), or lower stages.generator.tunables.max_rows to (\d+)", str(refused.value)
@@ -161,7 +161,7 @@ def test_sdxl_fits_one_gpu_of_24_gb_as_its_page_says(tmp_path: Path) -> None:
     del whole["stages"]["detector"]
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(whole))
     found = check(changed(tmp_path, yaml.safe_load(told), str(tmp_path / "base.yaml")))
-    assert found["generator"].batch == 8
+    assert found["generator"].batch == 6
 
 
 def test_memory_that_the_manifest_states_counts_where_it_is_more() -> None:

@@ -85,8 +85,14 @@ def test_a_plain_picture_has_none() -> None:
     assert fingerprint_of(faint) is None
 
 
+def test_a_product_on_a_plain_backdrop_has_none() -> None:
+    packshot = np.full((240, 320, 3), 255, np.uint8)
+    packshot[60:180, 80:240] = picture(6)[60:180, 80:240]
+    assert fingerprint_of(packshot) is None
+
+
 def test_a_transparent_picture_is_seen_over_white() -> None:
     pixels, alpha = picture(5), np.zeros((240, 320, 1), np.uint8)
-    alpha[60:180, 80:240] = 255
+    alpha[20:220, 20:300] = 255
     over_white = np.where(alpha > 0, pixels, 255).astype(np.uint8)
     assert print_of(np.concatenate([pixels, alpha], axis=2)) == print_of(over_white)

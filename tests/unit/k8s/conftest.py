@@ -10,7 +10,7 @@ import yaml
 from cluster.kube.build import Manifest, build
 
 ROOT = Path(__file__).parents[3]
-WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing", "outside-probe", "eks", "gke"}
+WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing", "outside-probe", "eks", "gke", "signing"}
 """Components for clusters that have what production does not ask for: Istio, MIG, a blackbox exporter, a cloud."""
 
 

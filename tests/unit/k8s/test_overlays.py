@@ -39,7 +39,17 @@ from packshot.errors import BadInput
 from packshot.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing", "outside-probe", "eks", "gke", "loadtest")
+NAMES = (
+    "dev",
+    "production",
+    "incremental-upgrade",
+    "gpu-sharing",
+    "outside-probe",
+    "eks",
+    "gke",
+    "signing",
+    "loadtest",
+)
 DEPLOYMENTS = (
     gateway.GatewayDeployment,
     sam_encoder.SamEncoderDeployment,

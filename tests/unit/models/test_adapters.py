@@ -13,6 +13,7 @@ import torch
 from packshot.adapters import AdapterAsset, SceneAdapter
 from packshot.errors import BadInput
 from packshot.models.adapters.file import read_adapter
+from packshot.models.adapters.fit import sgm_name
 from packshot.models.engines.looks import RowLooks, SceneLooks, applied, applied_to_text
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import find_pack
@@ -249,3 +250,20 @@ def test_an_adapter_of_another_family_is_refused(make: Make) -> None:
         with pytest.raises(BadInput) as refused:
             sd15.load_adapter(read_adapter(data))
         assert refused.value.code == "adapter_mismatch"
+
+
+def test_the_older_block_names_of_sdxl_files_are_those_that_diffusers_maps_them_to() -> None:
+    """The names of a UNet with two resnets a level, as diffusers' own converter maps them."""
+    from types import SimpleNamespace
+
+    from diffusers.loaders.lora_conversion_utils import _maybe_map_sgm_blocks_to_diffusers
+
+    attention = "transformer_blocks_0_attn1_to_q"
+    names = [f"input_blocks_{number}_1_{attention}" for number in (4, 5, 7, 8)]
+    names += [f"output_blocks_{number}_1_{attention}" for number in range(6)] + [f"middle_block_1_{attention}"]
+    state = {f"lora_unet_{name}.lora_down.weight": torch.zeros(1) for name in names}
+    mapped = _maybe_map_sgm_blocks_to_diffusers(state, SimpleNamespace(layers_per_block=2))
+    theirs = {name.removeprefix("lora_unet_").removesuffix(".lora_down.weight") for name in mapped}
+    for side, ours in (("input_blocks", "down_blocks"), ("middle_block", "mid_block"), ("output_blocks", "up_blocks")):
+        theirs = {name.replace(side, ours) for name in theirs}  # which diffusers does one by one, later
+    assert {sgm_name(name) for name in names} == theirs

@@ -42,6 +42,7 @@ def test_nothing_is_found_in_a_blank_picture_and_nothing_is_asked_for_no_lines()
     assert reader().read([]) == []
 
 
+@pytest.mark.soak
 def test_importing_and_making_a_reader_loads_no_network() -> None:
     program = (
         "import sys; from packshot.models.read import RapidReader; RapidReader(); print('rapidocr' in sys.modules)"

@@ -105,6 +105,7 @@ def test_a_master_is_read_instead_of_the_photo(store: Store, printed: Callable[.
         find_text(store, tenant, spec, order.layout)
 
 
+@pytest.mark.soak
 def test_a_layer_in_front_hides_lines_and_a_flipped_one_mirrors_them(
     store: Store, printed: Callable[..., ShotSpec]
 ) -> None:

@@ -136,7 +136,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "budgets": 1,
         "key_usages": 2,
         "sku_usages": 2,
-        "audit_events": 19,
+        "audit_events": 20,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
     assert receipt.finished_at is not None

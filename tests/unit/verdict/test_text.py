@@ -99,6 +99,7 @@ def test_a_script_that_the_reader_does_not_know_is_unreadable_and_not_the_same()
     guess = TextLine(QUAD, 20.0, Reading("wjtntu 12", 0.7))
     assert not is_legible(gaps)
     assert not is_legible(guess)
+    assert not is_legible(TextLine(QUAD, 20.0, Reading("", 0.0)))
     assert is_legible(TextLine(QUAD, 20.0, Reading("30 ml e", 0.95)))
     picture = card()[..., :3]
     assert fates(compare_lines(reader(), picture, [gaps], picture, WHOLE))[0] == "unreadable"
@@ -116,6 +117,7 @@ def test_a_master_may_show_more_than_the_picture_and_not_less(photo: list[TextLi
     assert [(proof.fate, proof.expected) for proof in proofs] == [("same", LINES[0]), ("changed", LINES[1])]
 
 
+@pytest.mark.soak
 def test_a_curved_line_is_compared_or_unreadable_and_never_changed() -> None:
     flat = card(("NATURAL MINERAL WATER",), size=(420, 200), font_px=26)[..., :3]
     rows, columns = np.mgrid[0:200, 0:420].astype(np.float32)
