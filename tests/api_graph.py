@@ -28,9 +28,10 @@ from packshot.contract.engines import EngineCapabilities, EngineInfo, SamplingDe
 from packshot.contract.set_report import SetReport
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered
+from packshot.delivery.delivered_lock import with_product
 from packshot.delivery.signing import load_signer
 from packshot.imaging.canvas import cutout_bbox
-from packshot.imaging.codec import encode_bilevel_png, encode_png
+from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.meter import PrometheusMeter
 from packshot.models.adapters.base import AdapterFit, check_base
 from packshot.models.adapters.file import AdapterFile
@@ -38,6 +39,7 @@ from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.layout import draw_layout, find_layout
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
@@ -241,13 +243,21 @@ class Api:
                 seed=claim.spec.seeds[index],
                 width=96,
                 height=96,
-                png=png(96, 96, shade=index),
+                png=self._picture(claim, index),
                 verdict=Verdict(),
                 recipe=recipe_of(claim.spec.seeds[index], claim.spec, queue=1, steps=2 + index, decode=1),
             )
             for index in range(claim.spec.images)
         ]
         self.store.queue.commit(claim, images)
+
+    def _picture(self, claim: Claim, index: int) -> bytes:
+        """A picture of 96 x 96 px. It shows the shot's product if the canvas has this size, as a delivery checks."""
+        drawn = png(96, 96, shade=index)
+        if (claim.spec.canvas.width, claim.spec.canvas.height) != (96, 96):
+            return drawn
+        layout, _ = draw_layout(self.store.assets, find_layout(self.store, claim.tenant, claim.spec))
+        return encode_png(with_product(read_png(drawn), layout))
 
     def finish(self, shot_id: str) -> dict[str, Any]:
         """Claim and commit this shot, and return it as clients see it."""

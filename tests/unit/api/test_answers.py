@@ -22,9 +22,11 @@ from packshot.api.conversions import (
 from packshot.api.events import Progress
 from packshot.api.problems import problem_of
 from packshot.contract import answers, events
+from packshot.contract.adapters import AdapterUse
 from packshot.contract.base import Answer
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.light import Reflection, Relight
+from packshot.contract.proof import Proof
 from packshot.contract.recipe import Recipe
 from packshot.contract.requests import ShotRequest
 from packshot.contract.retry import Retry
@@ -166,6 +168,7 @@ def test_a_recipe_tells_the_whole_request() -> None:
     style = Style(palette=("#aabbcc",), strength=0.5, parts=("palette",))
     guided = replace(SPEC, conditions=conditions, style=style, sampler="euler")
     full = replace(guided, reflection=Reflection(), relight=Relight(), retry=Retry(1, ("floating",)))
+    full = replace(full, adapters=(AdapterUse(id="ad_1"),), proof=Proof(must_read=("30 ml",)))
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 

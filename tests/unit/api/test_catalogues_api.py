@@ -120,9 +120,9 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         {"json": manifest(defaults={"style": {"references": [{"photo_id": "ph_none"}], "parts": ["scene"]}})},
         (None, "defaults.style", "not_found"),
     ),
-    "stage that is not served": (
-        {"json": manifest(defaults={"adapters": ["ad_1"]})},
-        (None, "defaults.adapters", "not_served"),
+    "adapter that the engine does not take": (
+        {"json": manifest(defaults={"adapters": [{"id": "ad_none"}]})},
+        (None, "defaults.adapters", "engine_cannot"),
     ),
     "control characters in a scene": (
         {"json": manifest(axes=[{"name": "scene", "values": {"m": "on\u202emarble"}}])},

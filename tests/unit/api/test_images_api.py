@@ -8,7 +8,7 @@ from PIL import Image
 
 from packshot.api.answers import disposition
 from packshot.delivery.presets import presets
-from tests.api_graph import Api, code_of, png
+from tests.api_graph import Api, code_of
 
 CANVAS = {"width": 96, "height": 96}
 
@@ -20,7 +20,8 @@ def image(api_server: Api) -> dict[str, Any]:
 
 def test_an_image_is_the_file_that_was_committed(api: Api, image: dict[str, Any]) -> None:
     answer = api.http.get(image["url"])
-    assert answer.content == png(96, 96)
+    stored = api.store.images.get(api.tenant_id, image["id"])
+    assert answer.content == api.store.assets.get(stored.asset_key)
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == f'inline; filename="{image["id"]}.png"'
     assert answer.headers["cache-control"].startswith("private")

@@ -62,7 +62,8 @@ def test_a_wrong_flag_would_be_found() -> None:
 def test_a_secret_is_made_as_the_manifests_ask_for_it(
     command: str, overlays: dict[str, list[Manifest]], tmp_path: Path
 ) -> None:
-    (tmp_path / "store.env").write_text("PACKSHOT_DATABASE_URL=postgresql://x\n")
+    for name in ("store.env", *re.findall(r"--from-file=(\S+)", command)):
+        (tmp_path / name).write_text("PACKSHOT_DATABASE_URL=postgresql://x\n")
     arguments = [word for word in words(command)[1:] if word != "--dry-run=client"]
     arguments = arguments[: arguments.index("-o")] if "-o" in arguments else arguments
     done = subprocess.run(
@@ -75,8 +76,15 @@ def test_a_secret_is_made_as_the_manifests_ask_for_it(
     assert done.returncode == 0, done.stderr
     name = done.stdout.strip().removeprefix("secret/")
     keys = {word.removeprefix("--from-literal=").split("=")[0] for word in arguments if "--from-literal" in word}
-    assert name in asked_for(overlays["loadtest"])
-    assert keys <= asked_for(overlays["loadtest"])[name] | {"auth_token"}  # the key that KubeRay reads
+    wanted = asked_for([overlays["loadtest"], *signing()])
+    assert name in wanted
+    assert keys <= wanted[name] | {"auth_token"}  # the key that KubeRay reads
+
+
+def signing() -> Iterator[Any]:
+    """What the component `signing` adds, which no overlay has."""
+    for row in yaml.safe_load((ROOT / "k8s/components/signing/kustomization.yaml").read_text())["patches"]:
+        yield yaml.safe_load(row["patch"])
 
 
 def asked_for(node: Any) -> dict[str, set[str]]:
@@ -96,7 +104,7 @@ def asked_for(node: Any) -> dict[str, set[str]]:
 
 def test_every_secret_that_manifests_ask_for_is_made_on_the_page(overlays: dict[str, list[Manifest]]) -> None:
     page = (ROOT / "docs/kubernetes.md").read_text()
-    for name in asked_for(overlays["loadtest"]):
+    for name in asked_for([overlays["loadtest"], *signing()]):
         assert f"create secret generic {name} " in page, name
 
 
