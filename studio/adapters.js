@@ -26,10 +26,15 @@ export async function open(engineNow) {
   field.hidden = true;
   $("conditions-row").after(field);
   watch((what) => what === "desk" && show());
+  await load();
+}
+
+async function load() {
   try {
     ({ adapters: known } = await api.json(api.call("GET", "/v1/adapters?limit=100")));
   } catch (problem) {
-    sorry(problem, { key: "adapters" });
+    if (problem.code !== "offline") sorry(problem, { key: "adapters" });
+    else addEventListener("online", load, { once: true }); // the lost line is told elsewhere
   }
   show();
 }

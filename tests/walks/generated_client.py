@@ -29,7 +29,9 @@ CONFIG = {
         "application/problem+json": "application/json",
         "text/event-stream": "text/plain",
         **dict.fromkeys(("image/png", "image/jpeg", "image/webp"), "application/octet-stream"),
-        **dict.fromkeys(("application/zip", "application/yaml", "text/csv"), "application/octet-stream"),
+        **dict.fromkeys(
+            ("application/zip", "application/yaml", "application/jsonl", "text/csv"), "application/octet-stream"
+        ),
     },
 }
 

@@ -18,7 +18,9 @@ from packshot.api.decoding import LocalDecoder
 from packshot.catalogue.producer import Producer
 from packshot.cli.running import announced
 from packshot.contract.verdict import Verdict
+from packshot.delivery.delivered_lock import with_product
 from packshot.imaging.codec import encode_png
+from packshot.shots.layout import draw_layout, find_layout
 from packshot.store.records import Claim, NewImage
 from tests.api_graph import Api, jpeg, running
 from tests.cli_server import call
@@ -38,7 +40,7 @@ def bucket() -> Iterator[S3Server]:
 
 @contextmanager
 def producing(api: Api) -> Iterator[None]:
-    """A producer and a director's part behind the server. A picture is a plain area of the shot's size."""
+    """A producer and a director's part behind the server. A picture is its product on a plain area."""
     stop = threading.Event()
 
     async def work() -> None:
@@ -49,7 +51,7 @@ def producing(api: Api) -> Iterator[None]:
                 if (claim := await asyncio.to_thread(api.store.queue.claim, "director")) is None:
                     await asyncio.sleep(0.1)
                     continue
-                await asyncio.to_thread(api.store.queue.commit, claim, [picture_of(claim)])
+                await asyncio.to_thread(api.store.queue.commit, claim, [picture_of(api, claim)])
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             producer.release()
@@ -63,11 +65,12 @@ def producing(api: Api) -> Iterator[None]:
         worker.join()
 
 
-def picture_of(claim: Claim) -> NewImage:
-    """A finished picture: white, or the grey of a painted scene."""
+def picture_of(api: Api, claim: Claim) -> NewImage:
+    """A finished picture: the product on white, or on the grey of a painted scene."""
     canvas = claim.spec.canvas
     grey = 128 if claim.spec.background.generated else 255
-    png = encode_png(np.full((canvas.height, canvas.width, 3), grey, np.uint8))
+    layout, _ = draw_layout(api.store.assets, find_layout(api.store, claim.tenant, claim.spec))
+    png = encode_png(with_product(np.full((canvas.height, canvas.width, 3), grey, np.uint8), layout))
     seed = claim.spec.seeds[0]
     recipe = recipe_of(seed, claim.spec, queue=1, steps=2, decode=1)
     return NewImage(0, seed, canvas.width, canvas.height, png, Verdict(), recipe)
