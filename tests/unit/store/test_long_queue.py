@@ -98,12 +98,12 @@ def test_a_far_position_is_an_estimate_by_fair_share(store: Store, tenant: Tenan
     many, heavy = (store.tenants.get_or_create(name) for name in ("many", "heavy"))
     store.tenants.set_weight(heavy.id, 3.0)
     (one,) = add_shots(store, tenant, 1, priority="catalogue")
-    copy_shot(store, one, 600)
-    copy_shot(store, one, 3000, [many], "b")
-    copy_shot(store, one, 1500, [heavy], "c")
-    copy_shot(store, one, 300, [many], "d", priority="interactive")
+    copy_shot(store, one, 300)
+    copy_shot(store, one, 1500, [many], "b")
+    copy_shot(store, one, 750, [heavy], "c")
+    copy_shot(store, one, 150, [many], "d", priority="interactive")
     line = sorted_line(store)
-    wanted = [line[place] for place in (150, 299, 310, 700, 1500, 2500, 4000, len(line) - 1)]
+    wanted = [line[place] for place in (120, 149, 160, 350, 750, 1250, 2000, len(line) - 1)]
     for shot_id, (position, estimated) in _seen(store, wanted).items():
         assert estimated
         assert position == pytest.approx(line.index(shot_id), abs=0.03 * len(line))

@@ -53,7 +53,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-@pytest.mark.parametrize("part", TRAININGS)
+LONG = ("decoder", "geometry", "reference")
+"""Parts that take over ten seconds even so. The others resume by the same loop."""
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=pytest.mark.soak) if part in LONG else part for part in TRAININGS]
+)
 def test_a_training_resumes_and_lowers_its_loss(part: str, drawn: Path, tmp_path: Path) -> None:
     for folder in drawn.iterdir():
         if folder.name != part:
