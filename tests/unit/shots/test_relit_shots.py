@@ -33,8 +33,6 @@ from tests.specs import STAMP, spec_of
 from tests.understood import OPAQUE, understood
 from tests.unit.shots.painter import Painter, accepted, now
 
-SHOTS = 200
-
 
 @pytest.fixture
 def assets(tmp_path: Path) -> Assets:
@@ -83,8 +81,9 @@ def any_layer(random: np.random.Generator) -> LayerSpec:
     )
 
 
-def test_every_relit_shot_is_proved_from_its_stored_files(assets: Assets) -> None:
-    """All of 200 shots: any placement, amount, shadow, reflection and scene, one or two products."""
+@pytest.mark.parametrize("shots", [60, pytest.param(200, marks=pytest.mark.soak)])
+def test_every_relit_shot_is_proved_from_its_stored_files(assets: Assets, shots: int) -> None:
+    """All of them: any placement, amount, shadow, reflection and scene, one or two products."""
     random = np.random.default_rng(20)
     shadows = (
         Shadow("none"),
@@ -95,7 +94,7 @@ def test_every_relit_shot_is_proved_from_its_stored_files(assets: Assets) -> Non
     )
     proved = 0
     products = [product(assets, random) for _ in range(8)]
-    for number in range(SHOTS):
+    for number in range(shots):
         layers = tuple(any_layer(random) for _ in range(1 + number % 2))
         _, _, prepared, made = shot(
             assets,
@@ -114,7 +113,7 @@ def test_every_relit_shot_is_proved_from_its_stored_files(assets: Assets) -> Non
         assert finding == found(made)["relit_lock"]
         assert "lock" not in found(made)
         proved += finding.level == "ok"
-    assert proved == SHOTS
+    assert proved == shots
 
 
 def altered(picture: U8, alpha: U8) -> U8:

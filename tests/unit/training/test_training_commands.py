@@ -53,8 +53,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-LONG = ("decoder", "geometry", "reference")
-"""Parts that take over ten seconds even so. The others resume by the same loop."""
+LONG = ("vae", "decoder", "control", "depth", "geometry", "detector", "reference")
+"""Parts that take five seconds and more even so. The others resume by the same loop."""
 
 
 @pytest.mark.parametrize(
