@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import event, make_url, text
 
 from bench.harness import Row, Sides, not_measured, print_row, report
-from packshot.contract.light import Shadow
-from packshot.contract.shot_spec import Background, Canvas, Condition, ShotSpec
+from bench.plain_shot import plain_shot
+from packshot.contract.shot_spec import Background, Canvas, Condition
 from packshot.settings import Settings
 from packshot.store.database import open_engine
 from packshot.store.records import Tenant
@@ -34,19 +34,13 @@ READ_MS = Row("P12-read-ms", f"reading a shot at the end of {LONG}, ms of databa
 SHARE = Row("P12-share", f"claims of the tenant with most of the line ÷ of any other, of {TENANTS}", 1.0)
 
 
-SPEC = ShotSpec(
+SPEC = plain_shot(
     canvas=Canvas(64, 64),
     layers=(),
     background=Background("white"),
-    prompt="",
-    negative_prompt="",
-    images=1,
     seed=7,
     steps=4,
-    guidance_scale=1.0,
     conditions=(Condition(scale=0.8),),
-    shadow=Shadow("none"),
-    engine="mini",
     priority="catalogue",
 )
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.plain_shot import plain_shot
 from packshot.contract.light import Relight, Shadow
-from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
+from packshot.contract.shot_spec import Canvas, LayerSpec
 from packshot.imaging.canvas import cut, flatten
 from packshot.imaging.composite import composite
 from packshot.imaging.light.gain import lit_box, read_gain
@@ -39,20 +40,7 @@ AMOUNTS = (0.25, 0.4)
 LIGHTS = ((0.0, False), (90.0, True), (180.0, False), (270.0, True))
 """Where the shadow falls, and whether the scene is warm."""
 PLAIN, WARM = (186, 184, 180), (214, 176, 134)
-SPEC = ShotSpec(
-    canvas=CANVAS,
-    layers=(LayerSpec(mask_id="a", scale=SCALE),),
-    background=Background("generate"),
-    prompt="",
-    negative_prompt="",
-    images=1,
-    seed=0,
-    steps=1,
-    guidance_scale=1.0,
-    conditions=(),
-    shadow=Shadow("none"),
-    engine="mini",
-)
+SPEC = plain_shot(canvas=CANVAS, layers=(LayerSpec(mask_id="a", scale=SCALE),), conditions=())
 
 
 def main() -> None:

@@ -23,10 +23,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.plain_shot import plain_shot
 from packshot.batching import RenderBatcher
 from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
+from packshot.contract.shot_spec import Canvas, LayerSpec
 from packshot.contract.shot_style import DEFAULT_STRENGTH
 from packshot.contract.style import Style
 from packshot.imaging.canvas import cut, flatten, layer_enlargement
@@ -53,19 +54,13 @@ SCENES = ("on a wooden table, blurred room behind", "on a marble table, soft stu
 SHOWN = 5
 CANVAS, SCALE, TILE_PX, SWATCH_PX = Canvas(768, 768), 0.5, 384, 26
 STAMP = EngineStamp(pack={}, dtype="float32", device="cpu")
-SPEC = ShotSpec(
+SPEC = plain_shot(
     canvas=CANVAS,
     layers=(LayerSpec(mask_id="a", scale=SCALE),),
-    background=Background("generate"),
-    prompt="",
-    negative_prompt="",
-    images=1,
     seed=7,
     steps=16,
     guidance_scale=2.5,
-    conditions=(Condition(scale=0.9),),
     shadow=Shadow("cast"),
-    engine="mini",
 )
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from bench.plain_shot import plain_shot
 from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
+from packshot.contract.shot_spec import Canvas, LayerSpec, ShotSpec
 from packshot.shots import Finished, Painted, Prepared
 from packshot.shots.finish import finish
 from packshot.types import U8, BoxXYXY, Flat, Render
@@ -25,20 +26,7 @@ SIDE_PX = 192
 STAMP = EngineStamp(pack={}, dtype="float32", device="cpu")
 ONE_COLOUR_LEVELS = 8.0
 """Standard deviation of a product's colours along its outline up to which it is of one colour, CIE L*a*b*."""
-SPEC = ShotSpec(
-    canvas=Canvas(SIDE_PX, SIDE_PX),
-    layers=(LayerSpec(mask_id="a"),),
-    background=Background("generate"),
-    prompt="",
-    negative_prompt="",
-    images=1,
-    seed=0,
-    steps=1,
-    guidance_scale=1.0,
-    conditions=(Condition(scale=0.9),),
-    shadow=Shadow("none"),
-    engine="mini",
-)
+SPEC = plain_shot(canvas=Canvas(SIDE_PX, SIDE_PX))
 """The drawn scenes have shadows of their own."""
 
 

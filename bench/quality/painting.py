@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.plain_shot import plain_shot
 from packshot.batching import RenderBatcher
 from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
+from packshot.contract.shot_spec import Canvas, Condition, ShotSpec
 from packshot.imaging.edges import canny
 from packshot.models.engines.loading import PackEngine, load_engine
 from packshot.models.packs.pack import Pack
@@ -43,13 +44,9 @@ class Picture:
 def spec_of(pack: Pack, canvas: Canvas, prompt: str, seed: int) -> ShotSpec:
     """A shot of one product with the pack's defaults."""
     defaults = pack.manifest.defaults
-    return ShotSpec(
+    return plain_shot(
         canvas=canvas,
-        layers=(LayerSpec(mask_id="a"),),
-        background=Background("generate"),
         prompt=prompt,
-        negative_prompt="",
-        images=1,
         seed=seed,
         steps=defaults.steps,
         guidance_scale=defaults.guidance_scale,

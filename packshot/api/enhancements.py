@@ -9,21 +9,26 @@ from fastapi import APIRouter, Depends, Request, Response
 from packshot.api.accept import check_layer, checked_label, json_body, pick_engine, resolved
 from packshot.api.adapting import found_adapters
 from packshot.api.auth import Caller
-from packshot.api.budgets import RATE_LIMIT, limited
+from packshot.api.budgets import limited
 from packshot.api.limits import cancel_on_disconnect
 from packshot.api.openapi import (
     BODY_PROBLEMS,
-    LOCATION,
     TIMING,
     answer_json,
     body_json,
-    headers_json,
     keyed_problems_json,
     problems_json,
 )
 from packshot.api.photo_masks import candidates
 from packshot.api.services import Services, Wired, in_thread
-from packshot.api.shots import answer_when_accepted, idempotency_key, repeated, stored_by
+from packshot.api.shots import (
+    ACCEPTED_HEADERS,
+    JOB_HEADERS,
+    answer_when_accepted,
+    idempotency_key,
+    repeated,
+    stored_by,
+)
 from packshot.api.touchups import RETOUCHED, crop_row_steps
 from packshot.api.word_masks import named
 from packshot.contract import examples
@@ -50,16 +55,10 @@ SHORTEST_PX = 64
     status_code=202,
     operation_id="enhance_photo",
     summary="Repaint the product of a photo, its scene, or all of it",
-    responses=answer_json(ENHANCEMENT, "The enhancement is stored.", status=202, headers=LOCATION | RATE_LIMIT)
-    | answer_json(
-        examples.SHOT, "The enhancement has ended, under `Prefer: wait`.", headers=LOCATION | RATE_LIMIT | TIMING
-    )
+    responses=answer_json(ENHANCEMENT, "The enhancement is stored.", status=202, headers=ACCEPTED_HEADERS)
+    | answer_json(examples.SHOT, "The enhancement has ended, under `Prefer: wait`.", headers=ACCEPTED_HEADERS | TIMING)
     | problems_json(*BODY_PROBLEMS, NotFound, Conflict, BudgetSpent, StorageFull, Unavailable),
-    openapi_extra=body_json(ENHANCEMENT_REQUEST)
-    | headers_json(
-        Idempotency_Key="As for a shot.",
-        Prefer="`wait=SECONDS` delays the response until the enhancement has ended, for at most 120 s.",
-    ),
+    openapi_extra=body_json(ENHANCEMENT_REQUEST) | JOB_HEADERS,
     dependencies=[Depends(limited)],
 )
 async def enhance_photo(photo_id: str, request: Request, services: Wired, tenant: Caller) -> Response:

@@ -11,21 +11,26 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from packshot.api.accept import checked_prompt, json_body, pick_engine
 from packshot.api.auth import Caller
-from packshot.api.budgets import RATE_LIMIT, limited
+from packshot.api.budgets import limited
 from packshot.api.conversions import image_answer, whole_image_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
     BODY_PROBLEMS,
-    LOCATION,
     TIMING,
     answer_json,
     body_json,
-    headers_json,
     keyed_problems_json,
     problems_json,
 )
 from packshot.api.services import Services, Wired, decode_slot, in_thread
-from packshot.api.shots import answer_when_accepted, idempotency_key, repeated, stored_by
+from packshot.api.shots import (
+    ACCEPTED_HEADERS,
+    JOB_HEADERS,
+    answer_when_accepted,
+    idempotency_key,
+    repeated,
+    stored_by,
+)
 from packshot.contract import examples
 from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.engines import EngineInfo
@@ -57,16 +62,10 @@ RETOUCHED = "retouched"
     status_code=202,
     operation_id="touch_up_image",
     summary="Paint a part of a picture anew, or make it larger",
-    responses=answer_json(TOUCHUP, "The touch-up is stored.", status=202, headers=LOCATION | RATE_LIMIT)
-    | answer_json(
-        examples.SHOT, "The touch-up has ended, under `Prefer: wait`.", headers=LOCATION | RATE_LIMIT | TIMING
-    )
+    responses=answer_json(TOUCHUP, "The touch-up is stored.", status=202, headers=ACCEPTED_HEADERS)
+    | answer_json(examples.SHOT, "The touch-up has ended, under `Prefer: wait`.", headers=ACCEPTED_HEADERS | TIMING)
     | problems_json(*BODY_PROBLEMS, NotFound, Conflict, BudgetSpent, StorageFull, Unavailable),
-    openapi_extra=body_json(TOUCHUP_REQUEST)
-    | headers_json(
-        Idempotency_Key="As for a shot.",
-        Prefer="`wait=SECONDS` delays the response until the touch-up has ended, for at most 120 s.",
-    ),
+    openapi_extra=body_json(TOUCHUP_REQUEST) | JOB_HEADERS,
     dependencies=[Depends(limited)],
 )
 async def touch_up_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> Response:

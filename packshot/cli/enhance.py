@@ -10,6 +10,7 @@ import typer
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of, request_of, wait_for, write
 from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.shot_options import read_adapters
 from packshot.cli.sources import Source, find_sources
 from packshot.errors import BadInput, PackshotError
 
@@ -33,6 +34,10 @@ def enhance(
     strength: Annotated[
         float | None, typer.Option(help="0.01 to 1: how much changes; default: 0.35, scene 0.6, all 0.5.")
     ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID[:SCALE]", help="An adapter of the server, such as ad_…:0.8; repeatable, up to 4."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     engine: Annotated[str | None, typer.Option(help="An engine that the server has; default: its first.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the pictures.")] = Path("out"),
@@ -50,6 +55,7 @@ def enhance(
     from packshot.contract.enhancements import EnhancementRequest
 
     given: dict[str, object] = {"text": text, "not_text": not_text, "strength": strength, "engine": engine}
+    given["adapters"] = read_adapters(adapter or [])
     fields = {name: value for name, value in given.items() if value is not None}
     fields |= {"target": target, "prompt": prompt, "negative_prompt": negative, "seed": seed}
     request = request_of(EnhancementRequest, fields, "enhance")

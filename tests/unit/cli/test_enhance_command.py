@@ -41,3 +41,6 @@ def test_an_option_that_cannot_be_is_refused(tmp_path: Path) -> None:
     result = call("enhance", tmp_path / "a.png", "--target", "label")
     assert result.exit_code == 2
     assert "--target: input should be 'product', 'scene' or 'all', got 'label'" in result.stderr
+    result = call("enhance", tmp_path / "a.png", "--adapter", "ad_1:much")
+    assert result.exit_code == 2
+    assert "--adapter" in result.stderr

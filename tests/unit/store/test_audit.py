@@ -240,7 +240,7 @@ def test_the_start_of_a_chain_goes_when_its_time_has_ended(open_store: Callable[
 def test_writers_and_chainers_at_once_make_one_chain_without_gaps(store: Store, tenant: Tenant) -> None:
     def work(number: int) -> None:
         for nth in range(12):
-            store.audit.record(tenant.id, "file.verified", f"im_{number}_{nth}")
+            store.audit.record(tenant.id, "file.delivered", f"im_{number}_{nth}")
             if nth % 3 == number % 3:
                 store.audit.chain(tenant.id)
 
