@@ -73,16 +73,17 @@ class RandomPack(Pack):
     ) -> Any:
         spec = self.role(role)
         made = build(spec.class_name, spec.config)
-        return made if role == "scheduler" else randomised(made, dtype or torch.float32).to(device)
+        return made if role == "scheduler" else randomised(made, dtype or torch.float32, device)
 
 
-def randomised(network: Any, dtype: torch.dtype) -> Any:
-    """A network of `build` in eval mode, with small random weights so that no activation overflows."""
-    weights = {name: torch.empty(weight.shape, dtype=dtype) for name, weight in network.named_parameters()}
+def randomised(network: Any, dtype: torch.dtype, device: torch.device | str = "cpu") -> Any:
+    """A network of `build` in eval mode on `device`, with small random weights so that no activation overflows."""
+    shapes = {name: weight.shape for name, weight in network.named_parameters()}
+    weights = {name: torch.empty(shape, dtype=dtype, device=device) for name, shape in shapes.items()}
     for weight in weights.values():
         weight.normal_(0, 0.02)
     network.load_state_dict(weights, strict=False, assign=True)
-    return network.to(dtype).eval()
+    return network.to(device, dtype).eval()
 
 
 def engine_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, scenes: int, steps: int) -> list[float]:
@@ -135,7 +136,7 @@ def pipeline_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, steps
 
 def encoder_seconds(config: dict[str, Any], device: torch.device, dtype: torch.dtype, photos: int) -> list[float]:
     """Seconds of one call that encodes `photos` photos; one value per repeat."""
-    encoder = SamEncoder(randomised(build_sam(config), torch.float32), device, dtype)
+    encoder = SamEncoder(randomised(build_sam(config), torch.float32, device), device, dtype)
     photo: Photo = read_photo(encode_png(np.full((768, 1024, 3), 128, np.uint8)))
     encoder.encode([photo] * photos)
     return [timed(lambda: encoder.encode([photo] * photos)) for _ in range(REPEATS)]

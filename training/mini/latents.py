@@ -7,12 +7,15 @@ painter that is trained only with perfect masks paints a glow around the product
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from numpy.typing import NDArray
 from torch import Tensor
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
@@ -24,6 +27,8 @@ from training.scenes.words import FIELDS, describe
 FACTOR = 8
 WHOLE = 0.6
 """Share of captions that leave nothing out."""
+SAYINGS = 16
+"""The random captions of each scene, from which a batch's are drawn. Writing them anew would take as long as a step."""
 TRACED_WEIGHT, MOST_TRACED = 1.5, 0.5
 """How much oftener a path-traced picture is drawn than a drawn scene, and their largest share of a batch."""
 SCENE_EDGES, HIDDEN = 0.4, 0.25
@@ -73,6 +78,7 @@ class Latents:
         self.grey = torch.empty(0, device=device)  # the latents of a picture without a product
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
         self.traced = np.empty(0, bool)
+        self._said = torch.empty(0, dtype=torch.int64, device=device)  # (N, SAYINGS, L): token ids
 
     def refresh(self, at_most: int = 1 << 30) -> None:
         """Encode new shards, oldest first, at most `at_most` of them."""
@@ -104,20 +110,12 @@ class Latents:
             rows[flip] = rows[flip][:, :, ::-1]
         side = FIELDS.index("side")
         attributes[flip, side] = 1 - attributes[flip, side]
-        products, repaints, bits = [], [], []
         other = image[self.rng.permutation(len(image))]
-        for i, m in enumerate(mask):
-            perturbed = perturb_mask(m >= 128, self.rng)
-            alpha = m[..., None].astype(np.float32) / 255
-            # Outside the product's true border, a grown mask shows the background of the photo that it was cut from.
-            pasted = (image[i] * alpha + other[i] * (1 - alpha)).round().astype(np.uint8)
-            for keep, picture in ((m >= 128, image[i]), (perturbed, pasted)):
-                repaints.append(~keep)
-                products.append(picture.astype(np.float32) * keep[..., None] + 127.5 * ~keep[..., None])
-            near_mask = cv2.dilate(perturbed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            outline = cv2.Canny(cv2.cvtColor(image[i], cv2.COLOR_RGB2GRAY), 100, 200)
-            planes = (edges[i] > 0, near_mask & (edges[i] > 0), outline > 0, m >= 128, perturbed)
-            bits.append(np.packbits(np.stack(planes), axis=0, bitorder="little")[0])
+        with ThreadPoolExecutor() as pool:
+            worn = list(pool.map(_worn, image, mask, edges, other, self.rng.spawn(len(image))))
+        products = [product for row in worn for product in row.products]
+        repaints = [kept for row in worn for kept in row.repaints]
+        bits = [row.bits for row in worn]
         count = len(image)
         repaint = torch.from_numpy(np.stack(repaints)[:, ::FACTOR, ::FACTOR]).to(self.device).float()
         self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
@@ -182,6 +180,41 @@ class Latents:
         return torch.from_numpy(self._rows(count)).to(self.device), kind.to(self.device)
 
     def _sample(self, at: Tensor, kind: Tensor, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        texts = [caption(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng) for r in at.tolist()]
-        ids = torch.from_numpy(words(texts)).to(self.device)
-        return self.z[at], self.repaint[at, kind][:, None], self.masked[at, kind], ids
+        self._say(words)
+        saying = torch.from_numpy(self.rng.integers(0, SAYINGS, len(at))).to(self.device)
+        return self.z[at], self.repaint[at, kind][:, None], self.masked[at, kind], self._said[at, saying]
+
+    def _say(self, words: WordTokenizer) -> None:
+        """Write the captions of the scenes that have none yet."""
+        fresh = self.attributes[len(self._said) :].tolist()
+        if fresh:
+            texts = [caption(dict(zip(FIELDS, row, strict=True)), self.rng) for row in fresh for _ in range(SAYINGS)]
+            ids = torch.from_numpy(words(texts)).to(self.device).unflatten(0, (len(fresh), SAYINGS))
+            self._said = torch.cat([self._said, ids])
+
+
+class _Worn(NamedTuple):
+    """A scene for the exact and for the perturbed mask: what is repainted (bool SxS), what is seen of the product
+    (float32 SxSx3, 0..255), and `Latents.bits` (uint8 SxS)."""
+
+    repaints: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    products: tuple[NDArray[np.float32], NDArray[np.float32]]
+    bits: NDArray[np.uint8]
+
+
+def _worn(image: np.ndarray, mask: np.ndarray, edges: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> _Worn:
+    """Perturb a scene's mask. Outside the product's true border, a grown mask shows the photo that it was cut from.
+
+    `other` is the picture that plays this photo.
+    """
+    exact, perturbed = mask >= 128, perturb_mask(mask >= 128, rng)
+    alpha = mask[..., None].astype(np.float32) / 255
+    pasted = (image * alpha + other * (1 - alpha)).round().astype(np.float32)
+    seen = (
+        np.where(exact[..., None], image, np.float32(127.5)),
+        np.where(perturbed[..., None], pasted, np.float32(127.5)),
+    )
+    near_mask = cv2.dilate(perturbed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    outline = cv2.Canny(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 100, 200)
+    planes = (edges > 0, near_mask & (edges > 0), outline > 0, exact, perturbed)
+    return _Worn((~exact, ~perturbed), seen, np.packbits(np.stack(planes), axis=0, bitorder="little")[0])

@@ -7,10 +7,9 @@ that scaling_factor is 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import skimage.data
 import torch
@@ -20,31 +19,31 @@ from torch.nn import functional as F
 
 from packshot.training.fit import Loss, fit
 from packshot.training.progress import Run, TrainingOptions, read_checkpoint
-from training.mini.data import read_shards
 
-CHANNELS = 32
+CHANNELS, ENCODER_CHANNELS = 32, 64
+"""The widths of the decoder and of the encoder, which runs at a quarter of the decoded pixels and may be wider."""
 ENLARGES = 2
 """How many times larger a decoded picture is than the encoded one, on each side."""
 CONFIG = {
     "latent_channels": 8,
-    "encoder_block_out_channels": [CHANNELS] * 4,
+    "encoder_block_out_channels": [ENCODER_CHANNELS] * 4,
     "decoder_block_out_channels": [CHANNELS] * 5,
     "num_encoder_blocks": [0, 1, 2, 3],
-    "num_decoder_blocks": [3, 2, 1, 1, 0],
+    "num_decoder_blocks": [3, 3, 2, 1, 0],
     "scaling_factor": 1.0,
 }
 CROP_PX = 64
 """The side of an encoded crop. Its decoded picture is ENLARGES times as large."""
 TEXTURE = 0.6
 """The weight of the spectra's difference. What cannot be known at the decoded size must still have its contrast."""
-OFFSET = 1.25
-"""Larger than nearly all features of a trained decoder's last level, which are positive with it."""
 LARGE = "-512"
 """Scenes of 512 px stand in a folder of this suffix beside the scenes, where there are any."""
 
 
-Source = tuple[float, np.ndarray | list[np.ndarray]]
-"""A weight, and pictures: uint8 HxWx3, or NxHxWx3 of equal size."""
+TILE_PX = 256
+"""The side of the squares that photographs are cut into. Neighbours overlap by half."""
+LARGE_SHARE, SCENES_SHARE, PHOTOS_SHARE = 0.5, 0.2, 0.3
+"""The shares of crops from scenes of 512 px, from scenes of the painter's size, and from photographs."""
 
 
 def photographs() -> list[np.ndarray]:
@@ -59,38 +58,68 @@ def photographs() -> list[np.ndarray]:
     return out
 
 
-def sources(scenes: Path) -> list[Source]:
-    """Where crops come from.
+def tiles(picture: np.ndarray) -> Iterator[np.ndarray]:
+    """The squares of TILE_PX of a picture, uint8 HxWx3. The last ones end at its border."""
+    rows, columns = (
+        sorted({*range(0, length - TILE_PX, TILE_PX // 2), length - TILE_PX}) for length in picture.shape[:2]
+    )
+    for y in rows:
+        for x in columns:
+            yield picture[y : y + TILE_PX, x : x + TILE_PX]
 
-    Scenes of 512 px teach most. Scenes of the painter's size and photographs teach texture.
+
+class Crops:
+    """Random crops of scenes and photographs, whose pictures stay on the training's device.
+
+    `refresh` adds the shards that the renderer has written since. Scenes of 512 px teach most, where there are any.
     """
-    large = scenes.with_name(scenes.name + LARGE)
-    found: list[Source] = [(0.3, read_shards(scenes, columns=["image"])["image"])]
-    if large.exists():
-        found.append((0.4, read_shards(large, columns=["image"])["image"]))
-    if photos := photographs():
-        found.append((0.3, photos))
-    return found
 
+    def __init__(self, scenes: Path, device: torch.device) -> None:
+        self.device = device
+        self.folders = {scenes: SCENES_SHARE, scenes.with_name(scenes.name + LARGE): LARGE_SHARE}
+        self.pictures: dict[Path | None, Tensor] = {}  # uint8 (N, S, S, 3); None: photographs
+        self.seen: set[Path] = set()
+        if photos := [tile for photo in photographs() for tile in tiles(photo)]:
+            self.pictures[None] = torch.from_numpy(np.stack(photos)).to(device)
 
-def crops(pictures: list[Source], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Random crops as the decoder shall give them, and as they are encoded, both float32 in -1..1.
+    def refresh(self) -> None:
+        """Read new shards. Raises FileNotFoundError while there is none at all."""
+        for folder in self.folders:
+            fresh = sorted(set(folder.glob("*.npz")) - self.seen)
+            self.seen |= set(fresh)
+            new = [torch.from_numpy(np.load(path)["image"]).to(self.device) for path in fresh]
+            new = [pictures for pictures in new if len(pictures)]
+            if new:
+                self.pictures[folder] = torch.cat([*([self.pictures[folder]] if folder in self.pictures else ()), *new])
+        if not self.seen:
+            hint = "run `python -m training.mini scenes` first"
+            raise FileNotFoundError(f"{next(iter(self.folders))} must hold scene shards, got none; {hint}")
 
-    Returns (count, 3, ENLARGES * CROP_PX, ENLARGES * CROP_PX) and (count, 3, CROP_PX, CROP_PX). Half are mirrored.
-    """
-    side = ENLARGES * CROP_PX
-    weights = np.array([weight for weight, _ in pictures])
-    out = np.empty((count, side, side, 3), np.uint8)
-    for i, source in enumerate(rng.choice(len(pictures), count, p=weights / weights.sum())):
-        picture = pictures[source][1][rng.integers(len(pictures[source][1]))]
-        short = min(picture.shape[:2])
-        if short < side:
-            picture = cv2.resize(picture, None, fx=side / short, fy=side / short, interpolation=cv2.INTER_CUBIC)
-        y, x = (int(rng.integers(0, length - side + 1)) for length in picture.shape[:2])
-        crop = picture[y : y + side, x : x + side]
-        out[i] = crop[:, ::-1] if rng.random() < 0.5 else crop
-    large = torch.from_numpy(out).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return large, F.avg_pool2d(large, ENLARGES)
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Random crops as the decoder shall give them, and as they are encoded, both float32 in -1..1.
+
+        Returns (count, 3, ENLARGES * CROP_PX, ENLARGES * CROP_PX) and (count, 3, CROP_PX, CROP_PX). Half are mirrored.
+        """
+        shares = np.array([self.folders.get(folder, PHOTOS_SHARE) for folder in self.pictures])  # type: ignore[arg-type]
+        counts = rng.multinomial(count, shares / shares.sum())
+        large = torch.cat(
+            [self._from(rows, n, rng) for rows, n in zip(self.pictures.values(), counts.tolist(), strict=True)]
+        )
+        mirrored = torch.from_numpy(rng.random(count) < 0.5).to(self.device)
+        large = torch.where(mirrored[:, None, None, None], large.flip(3), large)
+        return large, F.avg_pool2d(large, ENLARGES)
+
+    def _from(self, pictures: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+        """`count` crops of the pictures (uint8 N, S, S, 3), float32 (count, 3, side, side). Small ones are enlarged."""
+        length, side = pictures.shape[1], ENLARGES * CROP_PX
+        rows, y, x = (
+            torch.from_numpy(rng.integers(0, most, count)).to(self.device)
+            for most in (len(pictures), *[max(length - side, 0) + 1] * 2)
+        )
+        inside = torch.arange(min(side, length), device=self.device)
+        taken = pictures[rows[:, None, None], (y[:, None] + inside)[:, :, None], (x[:, None] + inside)[:, None]]
+        crops = taken.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return crops if length >= side else F.interpolate(crops, (side, side), mode="bicubic").clamp(-1, 1)
 
 
 def spectra(x: Tensor) -> Tensor:
@@ -130,48 +159,23 @@ def _train(run: Run, net: AutoencoderTiny, scenes: Path) -> nn.Module:
     net.to(run.plan.device, memory_format=torch.channels_last)
     weights = [weight for weight in net.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=run.plan.lr, betas=(0.9, 0.99), fused=True)
-    pictures = sources(scenes)
+    crops = Crops(scenes, run.plan.device)
+    crops.refresh()
 
     def loss() -> Loss:
-        x, small = (
-            part.to(net.device, memory_format=torch.channels_last) for part in crops(pictures, run.plan.batch, run.rng)
-        )
+        x, small = (part.to(memory_format=torch.channels_last) for part in crops.draw(run.plan.batch, run.rng))
         z = net.encode(small).latents
         y = net.decode(z + 0.03 * torch.randn_like(z)).sample
         value, metrics = loss_of(x, y.float(), z.float())
         return Loss(value, len(x), metrics)
 
-    def read_again() -> None:
-        nonlocal pictures
-        pictures = sources(scenes)
-
-    return fit(run, net, optimizer, loss, on_save=read_again)
-
-
-def doubled(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a VAE whose decoder gives the encoded size, with a fresh level behind it; others as they are.
-
-    At first the new level only enlarges. Its block would cut off negative features, so it adds OFFSET to all of them,
-    which the last layer takes away again. The convolution after the enlargement is a binomial blur.
-    """
-    last, block, enlarged, new_last = (f"decoder.layers.{n}" for n in (14, 14, 16, 17))
-    if f"{last}.bias" not in state:
-        return dict(state)
-    out = {name: value for name, value in state.items() if not name.startswith(f"{last}.")}
-    fresh = AutoencoderTiny(**CONFIG).state_dict()
-    out |= {name: value for name, value in fresh.items() if name.startswith(f"{block}.")}
-    out[f"{block}.conv.4.weight"] = out[f"{block}.conv.4.weight"] * 0.05
-    out[f"{block}.conv.4.bias"] = torch.full((CHANNELS,), OFFSET)
-    line = torch.tensor([0.25, 0.5, 0.25])
-    out[f"{enlarged}.weight"] = torch.eye(CHANNELS)[:, :, None, None] * (line[:, None] * line[None])
-    weight, bias = state[f"{last}.weight"], state[f"{last}.bias"]
-    return out | {f"{new_last}.weight": weight, f"{new_last}.bias": bias - OFFSET * weight.sum((1, 2, 3))}
+    return fit(run, net, optimizer, loss, on_log=crops.refresh)
 
 
 def load(run: Path) -> AutoencoderTiny:
     """The trained VAE in a run's folder, in eval mode."""
     net = AutoencoderTiny(**CONFIG)
-    net.load_state_dict(doubled(read_checkpoint(run)["net"]))
+    net.load_state_dict(read_checkpoint(run)["net"])
     return net.eval().requires_grad_(False)
 
 

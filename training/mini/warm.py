@@ -2,8 +2,7 @@
 
 python -m training.mini warm      # packshot/packs/mini -> runs/{vae,painter,control,judge}
 
-Words that the vocabulary has since gained keep fresh embeddings. A decoder of four blocks gets the fifth, which doubles
-the decoded size (`training.mini.vae.doubled`).
+Words that the vocabulary has since gained keep fresh embeddings.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
-from training.mini import vae as vae_part
 from training.mini.painter import Painter, control_from, tokenizer
 
 _WORDS = "embeddings.token_embedding.weight"
@@ -36,10 +34,9 @@ def warm(pack: Path, runs: Path) -> list[str]:
     painter.unet.load_state_dict(weights("unet"))
     control = control_from(painter.unet)
     control.load_state_dict(_control(control.state_dict(), weights("controlnet")))
-    vae = vae_part.doubled(weights("vae"))
     written = []
     for part, net, averaged in (
-        ("vae", vae, False),
+        ("vae", weights("vae"), False),
         ("painter", painter.state_dict(), True),
         ("control", control.state_dict(), False),
         ("judge", weights("judge"), False),
