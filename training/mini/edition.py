@@ -29,7 +29,7 @@ LAST: dict[str, tuple[str, ...]] = {
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     "vae": ("--batch", "64", "--lr", "2e-3"),
-    "painter": ("--batch", "384", "--lr", "1.6e-3"),
+    "painter": ("--batch", "384", "--lr", "1.3e-3"),
     "judge": ("--batch", "64"),
 }
 """Batches that keep a GPU busy. Those of the parts themselves are for a processor."""
@@ -67,7 +67,7 @@ def train(runs: Path, minutes: float, processes: int, device: str, quick: bool =
             return subprocess.Popen(command, stdout=file, stderr=file)
 
     def training(part: str, share: float, options: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        own = () if quick else options
+        own = () if quick else ("--threads", "2", *options)
         return start(part, "--minutes", f"{share * minutes:.3f}", "--device", device, "--log-every", "100", *own)
 
     folders = [runs / name for name in ("scenes", f"scenes{LARGE}", "alike")]
