@@ -71,6 +71,8 @@ class RandomPack(Pack):
         *,
         fp32: tuple[str, ...] = (),
     ) -> Any:
+        if role == "tokenizer_2":
+            return Blank(int(self.role("text_encoder_2").config["max_position_embeddings"]))
         spec = self.role(role)
         made = build(spec.class_name, spec.config)
         return made if role == "scheduler" else randomised(made, dtype or torch.float32, device)
