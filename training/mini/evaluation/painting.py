@@ -63,7 +63,7 @@ class DrawnShot(Shot):
 
 @dataclass(frozen=True)
 class Picture:
-    """A painted shot, both uint8 HxWx3 RGB."""
+    """A painted shot at its canvas's size, both uint8 HxWx3 RGB."""
 
     painted: U8
     locked: U8
@@ -90,7 +90,8 @@ class Painter:
                 self.engine.step(rows)
             for shot, done in zip(some, self.engine.decode(rows), strict=True):
                 canvas = Canvas(*shot.flat.alpha.shape[::-1])
-                pictures.append(Picture(done.pixels, composite(shot.flat, enlarge(done.pixels, canvas))))
+                painted = enlarge(done.pixels, canvas)
+                pictures.append(Picture(painted, composite(shot.flat, painted)))
         return pictures
 
     def scene(self, shot: Shot, steps: int, control_scale: float) -> Scene:
