@@ -21,14 +21,13 @@ from sqlalchemy import make_url, text
 from packshot.store.database import open_engine
 from packshot.store.schema import metadata
 
-
 SMALL_BYTES = 64 * 1024
 """Up to this size a table is emptied row by row: TRUNCATE makes new files for tables and indexes, which
 costs five times as much."""
 
 
 def empty(database_url: str) -> None:
-    """Delete every row of a migrated database. Where a table has grown, all get new files, so no test sees its pages."""
+    """Delete every row of a migrated database. Where a table has grown, all get new files: no test reads its pages."""
     engine = open_engine(database_url)
     grown = text("SELECT count(*) FROM pg_class WHERE relname = ANY(:names) AND pg_relation_size(oid) > :bytes")
     with engine.begin() as connection:
