@@ -37,7 +37,7 @@ catalogue-demo: $(RUNTIME)          ## 30 SKUs, three scenes, two channels: a wh
 train-demo: setup                   ## A LoRA of one look from 24 drawn pictures, in 5 minutes: before and after, in out/train-demo
 	$(BIN)/python -m training.train_demo
 
-test: setup                         ## The tests (README's test command; what CI runs): unit tests in two processes, those with Ray beside them
+test: setup                         ## The tests (README's test command; what CI runs): unit tests in three processes, those with Ray beside them
 	.ci/install-tools
 	.ci/run-tests $(BIN)/python
 
