@@ -37,10 +37,9 @@ catalogue-demo: $(RUNTIME)          ## 30 SKUs, three scenes, two channels: a wh
 train-demo: setup                   ## A LoRA of one look from 24 drawn pictures, in 5 minutes: before and after, in out/train-demo
 	$(BIN)/python -m training.train_demo
 
-test: setup                         ## The tests (README's test command; what CI runs): unit tests in two processes, then those with Ray
+test: setup                         ## The tests (README's test command; what CI runs): unit tests in three processes, those with Ray beside them
 	.ci/install-tools
-	$(BIN)/python -m pytest -m 'not soak and not gpu' --durations=10 -n 2 --dist loadfile tests/unit
-	$(BIN)/python -m pytest -m 'not soak and not gpu' --durations=10 tests/cluster tests/graph
+	.ci/run-tests $(BIN)/python
 
 shuffled: setup                     ## The tests in a random order, whose seed is printed; the same order again: make shuffled SEED=…
 	$(BIN)/python -m pytest -m 'not soak and not gpu' $(if $(SEED),--random-order-seed=$(SEED),--random-order)

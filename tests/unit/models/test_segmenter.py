@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from segment_anything import SamPredictor
 from segment_anything.modeling.sam import Sam
 
 from packshot.errors import BadInput, PackRefused
+from packshot.models.packs.weights import build
 from packshot.models.segment.network import KEYS, VIT_B
 from packshot.models.segment.refine import DETAIL_PX
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder, build_sam
@@ -62,6 +64,12 @@ def masks_of(candidates: list[MaskCandidate]) -> np.ndarray:
 
 def scores_of(candidates: list[MaskCandidate]) -> np.ndarray:
     return np.array([candidate.score for candidate in candidates])
+
+
+def test_it_is_built_without_torchs_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose import takes 1.3 s of every start of an encoder or decoder of masks."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # its import raises
+    assert build("Sam", TINY).prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.is_meta
 
 
 @pytest.mark.parametrize("multimask", [True, False])

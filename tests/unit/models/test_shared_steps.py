@@ -123,7 +123,7 @@ async def test_mixed_requests_in_company_equal_themselves_alone(tmp_path: Path) 
     folder = build_tiny_pack(tmp_path / "tiny")
     pack = Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
     torch.set_num_threads(1)
-    await check(Engine(pack), pack, count=60, max_steps=12)
+    await check(Engine(pack), pack, count=30, max_steps=12)
 
 
 @pytest.mark.soak
