@@ -25,6 +25,7 @@ from packshot.models.packs.roles import (
     CONTROL_ROLES,
     REFERENCE_ROLES,
     RENDER_ROLES,
+    SCENE_CLASSES,
     SEE_PICTURES,
     UNION_CLASSES,
     ClassName,
@@ -296,6 +297,12 @@ class PackManifest(_Strict):
         """Which of a photo's forms the pack's detector takes; None when the pack has none."""
         spec = self.roles.get("detector")
         return None if spec is None else "embedding" if spec.class_name == "NameFinder" else "photo"
+
+    @property
+    def sees_scenes(self) -> bool:
+        """Whether the pack's geometry network was trained on scenes, so that it knows the depth of a whole picture."""
+        spec = self.roles.get("geometry")
+        return spec is not None and spec.class_name in SCENE_CLASSES
 
     @property
     def own_controls(self) -> tuple[ConditionKind, ...]:

@@ -108,6 +108,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
         "UniPCMultistepScheduler",
     ),
 }
+SCENE_CLASSES: tuple[ClassName, ...] = ("DepthAnythingForDepthEstimation",)
+"""The classes of the role `geometry` that know the depth of whole scenes, not of products alone."""
 UNION_CLASSES: tuple[ClassName, ...] = ("ControlNetUnionModel", "ZImageControlNetModel")
 """The ControlNets that serve several conditions."""
 
@@ -148,6 +150,7 @@ __all__ = [
     "REFERENCE_ROLES",
     "RENDER_ROLES",
     "ROLES",
+    "SCENE_CLASSES",
     "SEE_PICTURES",
     "TRAINING_ROLES",
     "UNION_CLASSES",

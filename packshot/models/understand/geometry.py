@@ -37,10 +37,15 @@ RELIEF = 0.5
 
 
 class GeometryEstimator(Protocol):
-    """Estimates the geometry of cutouts."""
+    """Estimates the geometry of cutouts, and the depth of whole pictures where its network was trained on scenes."""
 
     def estimate(self, cutouts: Sequence[Cutout]) -> list[Geometry]:
         """The geometry of each cutout, in order."""
+        ...
+
+    def scene_depth(self, picture: U8) -> F32 | None:
+        """The depth of a picture (uint8 HxWx3 RGB), float32 hxw with the picture's aspect ratio, near = large and
+        without a unit; None when the estimator knows products alone."""
         ...
 
 
@@ -81,6 +86,9 @@ class InflatedGeometry:
             height = inflated(mask)
             found.append(_finished(normals_of(height, mask), height, mask))
         return found
+
+    def scene_depth(self, picture: U8) -> None:
+        return None
 
 
 def _frame(cutout: Cutout) -> tuple[int, int]:
@@ -148,6 +156,9 @@ class HeadGeometry:
             found.append(_finished(inside[..., :3], inside[..., 3], _mask(cutout)))
         return found
 
+    def scene_depth(self, picture: U8) -> None:
+        return None
+
 
 def stacked(embeddings: Sequence[Embedding], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The head's inputs from embeddings: features (B, C, s, s), and the stem's maps at 1/4 and 1/8."""
@@ -177,12 +188,8 @@ class DepthGeometry:
         if not cutouts:
             return []
         squares = [framed(cutout)[0] for cutout in cutouts]
-        side = self.side_px // DEPTH_PATCH * DEPTH_PATCH
-        small = [cv2.resize(photo.pixels, (side, side), interpolation=cv2.INTER_AREA) for photo in squares]
-        pixels = torch.from_numpy(np.stack(small)).to(self.device).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
-        dtype = next(self.network.parameters()).dtype
-        depth = self.network(pixel_values=((pixels - mean) / std).to(dtype)).predicted_depth.float().cpu().numpy()
+        side = self._whole_patches(self.side_px)
+        depth = self._depth([cv2.resize(one.pixels, (side, side), interpolation=cv2.INTER_AREA) for one in squares])
         found = []
         for cutout, near in zip(cutouts, depth, strict=True):
             shown, mask = _inside(near[..., None], cutout)[..., 0], _mask(cutout)
@@ -190,6 +197,26 @@ class DepthGeometry:
             height = flat.depth * (RELIEF * max(mask.shape))
             found.append(_finished(normals_of(height, mask), shown, mask))
         return found
+
+    @torch.inference_mode()
+    def scene_depth(self, picture: U8) -> F32:
+        scale = self.side_px / max(picture.shape[:2])
+        height, width = (self._whole_patches(side * scale) for side in picture.shape[:2])
+        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        [depth] = self._depth([np.asarray(small, np.uint8)])
+        return np.asarray(depth, np.float32)
+
+    def _depth(self, pictures: Sequence[U8]) -> F32:
+        """What the network says of pictures of one size: float32 (N, h, w), near = large."""
+        pixels = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
+        dtype = next(self.network.parameters()).dtype
+        found = self.network(pixel_values=((pixels - mean) / std).to(dtype)).predicted_depth
+        return np.asarray(found.float().cpu().numpy(), np.float32)
+
+    @staticmethod
+    def _whole_patches(px: float) -> int:
+        return max(1, int(px) // DEPTH_PATCH) * DEPTH_PATCH
 
 
 def load_geometry(

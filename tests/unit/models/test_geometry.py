@@ -181,6 +181,11 @@ def test_depth_anything_in_hub_layout_orders_a_product_as_transformers_does(tmp_
     assert geometry.depth[25, 96] > 0.9
     middle = geometry.normals[25, 50].astype(float) / 127
     assert middle[0] < -0.3  # it turns to the left, where the camera sees its far side rise towards it
+    picture = np.zeros((60, 120, 3), np.uint8)
+    scene = DepthGeometry(loaded.network, CPU, 56).scene_depth(picture)
+    assert scene.shape == (28, 56), "whole patches, in the picture's aspect ratio"
+    assert np.isfinite(scene).all()
+    assert InflatedGeometry().scene_depth(picture) is None, "a product's silhouette says nothing of a scene"
     real = DepthGeometry(loaded.network, CPU, 56).estimate([cutout(disc())])
     assert np.isfinite(real[0].depth).all()
 

@@ -96,7 +96,8 @@ def test_the_dialog_of_touchups_is_accessible(page: Page, theme: str) -> None:
 def test_an_edge_is_dragged_outwards_and_painted(page: Page) -> None:
     handle = page.get_by_role("slider", name="Grow the picture on the right")
     box, shown = handle.bounding_box(), page.locator("#touch-shown").bounding_box()
-    assert box is not None and shown is not None
+    assert box is not None
+    assert shown is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 + shown["width"] / 4, box["y"], steps=4)
