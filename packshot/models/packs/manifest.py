@@ -49,6 +49,9 @@ ControlChannel = Literal[
     "segmentation_red",
     "segmentation_green",
     "segmentation_blue",
+    "pose_red",
+    "pose_green",
+    "pose_blue",
     "masked_red",
     "masked_green",
     "masked_blue",
@@ -58,6 +61,7 @@ CHANNELS_OF_KIND: dict[ConditionKind, tuple[ControlChannel, ...]] = {
     "depth": ("depth", "depth", "depth"),
     "normal": ("normal_left", "normal_up", "normal_front"),
     "segmentation": ("segmentation_red", "segmentation_green", "segmentation_blue"),
+    "pose": ("pose_red", "pose_green", "pose_blue"),
 }
 """The control image of each condition of a union ControlNet."""
 

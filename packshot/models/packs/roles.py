@@ -19,6 +19,7 @@ RoleName = Literal[
     "controlnet_depth",
     "controlnet_normal",
     "controlnet_segmentation",
+    "controlnet_pose",
     "controlnet_inpaint",
     "scheduler",
     "matting",
@@ -75,9 +76,10 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
     "depth": "controlnet_depth",
     "normal": "controlnet_normal",
     "segmentation": "controlnet_segmentation",
+    "pose": "controlnet_pose",
 }
-"""The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
-in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
+"""The role of each condition's own ControlNet. A union ControlNet in the role `controlnet` serves several conditions
+(`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"),

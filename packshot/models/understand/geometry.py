@@ -113,12 +113,12 @@ def framed(cutout: Cutout) -> tuple[Photo, U8]:
     """The network's input: the product on GROUND with MARGIN, a square; and its mask, uint8 of the same size."""
     edge, side = _frame(cutout)
     alpha = cutout.pixels[..., 3]
-    share = alpha[..., None].astype(np.float32) / 255
-    product = cutout.pixels[..., :3] * share + np.array(GROUND, np.float32) * (1 - share)
+    share = alpha[..., None].astype(np.uint16)
+    product = (cutout.pixels[..., :3] * share + np.array(GROUND, np.uint16) * (255 - share) + 127) // 255
     pixels = np.full((side, side, 3), GROUND, np.uint8)
     mask = np.zeros((side, side), np.uint8)
     inside = np.s_[edge : edge + cutout.height, edge : edge + cutout.width]
-    pixels[inside] = (product + 0.5).astype(np.uint8)
+    pixels[inside] = product
     mask[inside] = np.where(alpha >= 128, 255, 0)
     return Photo(pixels), mask
 
@@ -145,7 +145,7 @@ class HeadGeometry:
         if not cutouts:
             return []
         squares = [framed(cutout) for cutout in cutouts]
-        embeddings = self.encoder.encode([photo for photo, _ in squares])
+        embeddings = self.encoder.encode([photo for photo, _ in squares], small_copies=False)
         side = embeddings[0].extras["quarter"].shape[-1]
         outlines = np.stack([outline(mask, side) for _, mask in squares])
         normals, depth = self.head(*stacked(embeddings, self.device), torch.from_numpy(outlines).to(self.device))
