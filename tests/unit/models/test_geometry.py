@@ -78,6 +78,15 @@ def test_a_cutout_of_nothing_or_one_pixel_has_a_geometry(pixels: NDArray[np.uint
     assert np.isfinite(geometry.depth).all()
 
 
+def test_a_cutout_of_16_px_has_depth_and_a_depth_map_by_the_shipped_head() -> None:
+    square = np.zeros((16, 16, 4), np.uint8)
+    square[2:14, 2:14] = (180, 90, 40, 255)
+    [geometry] = load_geometry(find_pack("mini", Settings()), CPU).estimate([Cutout(square)])
+    assert geometry.depth.shape == (16, 16)
+    assert np.isfinite(geometry.depth).all()
+    assert geometry.mask[2:14, 2:14].all()
+
+
 def test_a_geometry_has_maps_of_one_size() -> None:
     with pytest.raises(TypeError, match="one size"):
         Geometry(np.zeros((4, 4, 3), np.int8), np.zeros((4, 5), np.float32), np.zeros((4, 4), np.uint8))
