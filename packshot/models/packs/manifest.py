@@ -65,7 +65,8 @@ CHANNELS_OF_KIND: dict[ConditionKind, tuple[ControlChannel, ...]] = {
 }
 """The control image of each condition of a union ControlNet."""
 
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".bin")
+PICKLED = (".pth", ".pt", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", *PICKLED)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = tuple[int, int]
 
@@ -144,7 +145,7 @@ class RoleSpec(_Strict):
         for path, spec in self.files.items():
             if spec.sha256 is None and self.source is None:
                 raise ValueError(f"a file beside the manifest must state its sha256, {path!r} does not")
-            if spec.sha256 is None and path.endswith((".pth", ".bin")):
+            if spec.sha256 is None and path.endswith(PICKLED):
                 raise ValueError(f"a pickle file must state its sha256, {path!r} does not")
         return self
 

@@ -53,6 +53,7 @@ ClassName = Literal[
     "GroundingDinoForObjectDetection",
     "IPAdapter",
     "LCMScheduler",
+    "MoGeModel",
     "NameFinder",
     "Qwen2Tokenizer",
     "Qwen3Model",
@@ -95,7 +96,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
     "reader": ("RapidReader",),
-    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
+    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead", "MoGeModel"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
     "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
     "ip_adapter": ("IPAdapter",),
@@ -110,7 +111,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
         "UniPCMultistepScheduler",
     ),
 }
-SCENE_CLASSES: tuple[ClassName, ...] = ("DepthAnythingForDepthEstimation",)
+SCENE_CLASSES: tuple[ClassName, ...] = ("DepthAnythingForDepthEstimation", "MoGeModel")
 """The classes of the role `geometry` that know the depth of whole scenes, not of products alone."""
 UNION_CLASSES: tuple[ClassName, ...] = ("ControlNetUnionModel", "ZImageControlNetModel")
 """The ControlNets that serve several conditions."""

@@ -1,7 +1,8 @@
-"""The geometry of a cutout: normals and depth, from one of three sources.
+"""The geometry of a cutout: normals and depth, from one of four sources.
 
 Cutout ─> on the mean colour, square ─> SamEncoder ─> GeometryHead ─┐     (mini)
 Cutout ─> on grey ─> Depth Anything ─> depth, and its normals ──────┼─> Geometry
+Cutout ─> on grey ─> MoGe-2 ─> normals and depth ───────────────────┤
 Cutout ─> mask ─> inflation ────────────────────────────────────────┘     (a pack without the role)
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from packshot.imaging.light.inflation import inflated, normals_of
+from packshot.models.packs.weights import missing_package
 from packshot.models.segment.segmenter import SamEncoder, load_segmenter
 from packshot.models.understand.network import GeometryHead
 from packshot.types import F32, U8, Cutout, Embedding, Geometry, Photo
@@ -173,6 +175,10 @@ def stacked(embeddings: Sequence[Embedding], device: torch.device) -> tuple[torc
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEPTH_PX, DEPTH_PATCH = 518, 14
 """The side of Depth Anything's input, and what it must be a multiple of."""
+MOGE_PX, MOGE_TOKENS = 512, 1200
+"""The longer side of what MoGe sees, and how many patches it makes of it: the fewest that it was trained on."""
+MOGE_NEAREST = 1e-3
+"""MoGe's points have a scale and a shift of their own, so one may lie at the camera."""
 
 
 @dataclass(frozen=True)
@@ -219,14 +225,52 @@ class DepthGeometry:
         return max(1, int(px) // DEPTH_PATCH) * DEPTH_PATCH
 
 
+@dataclass(frozen=True)
+class MoGeGeometry:
+    """A `moge.model.v2.MoGeModel` with a head for normals. It sees a camera that looks along +z, with y down."""
+
+    network: Any
+    device: torch.device
+    tokens: int = MOGE_TOKENS
+
+    @torch.inference_mode()
+    def estimate(self, cutouts: Sequence[Cutout]) -> list[Geometry]:
+        if not cutouts:
+            return []
+        squares = [framed(cutout)[0].pixels for cutout in cutouts]
+        side = (MOGE_PX, MOGE_PX)
+        near, normals = self._seen([cv2.resize(one, side, interpolation=cv2.INTER_AREA) for one in squares])
+        found = []
+        for cutout, depth, facing in zip(cutouts, near, normals, strict=True):
+            inside = _inside(np.dstack([facing, depth]), cutout)
+            found.append(_finished(inside[..., :3], inside[..., 3], _mask(cutout)))
+        return found
+
+    @torch.inference_mode()
+    def scene_depth(self, picture: U8) -> F32:
+        scale = min(1.0, MOGE_PX / max(picture.shape[:2]))
+        size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+        [near], _ = self._seen([np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)])
+        return np.asarray(near, np.float32)
+
+    def _seen(self, pictures: Sequence[U8]) -> tuple[F32, F32]:
+        """Pictures of one size: how near each point is (N, h, w), and normals as our cameras see them (N, h, w, 3)."""
+        dtype = next(self.network.parameters()).dtype
+        pixels = torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2)
+        found = self.network(pixels.to(dtype) / 255, num_tokens=self.tokens)
+        distance = found["points"][..., 2].float().cpu().numpy()
+        normals = found["normal"].float().cpu().numpy() * np.array((1, -1, -1), np.float32)
+        return np.asarray(1 / np.maximum(distance, MOGE_NEAREST), np.float32), np.asarray(normals, np.float32)
+
+
 def load_geometry(
     pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32, *, encoder: SamEncoder | None = None
 ) -> GeometryEstimator:
     """Load the pack's geometry; the inflation of the mask when the pack has no such role, or its files are not here.
 
-    `dtype` is that of the encoder, or of Depth Anything; the head runs in fp32. `encoder` is the pack's own, if it is
-    loaded already. The role is optional, so missing files are a warning. Raises PackRefused when files are corrupt or
-    do not fit together.
+    `dtype` is that of the encoder, of Depth Anything or of MoGe; the head runs in fp32. `encoder` is the pack's own, if
+    it is loaded already. The role is optional, so missing files are a warning, and so is MoGe's missing package. Raises
+    PackRefused when files are corrupt or do not fit together.
     """
     if "geometry" not in pack.manifest.roles:
         return InflatedGeometry()
@@ -234,6 +278,11 @@ def load_geometry(
         remedy = f"packshot packs fetch {pack.name} downloads its files"
         log.warning("pack %s: the geometry network is missing, so silhouettes are inflated; %s", pack.name, remedy)
         return InflatedGeometry()
+    if pack.role("geometry").class_name == "MoGeModel":
+        if missing := missing_package("MoGeModel"):
+            log.warning("pack %s: silhouettes are inflated, because %s", pack.name, missing)
+            return InflatedGeometry()
+        return MoGeGeometry(pack.load("geometry", device, dtype), device)
     if pack.role("geometry").class_name == "GeometryHead":
         if encoder is None:
             encoder, _ = load_segmenter(pack, device, dtype)
@@ -246,6 +295,7 @@ __all__ = [
     "GeometryEstimator",
     "HeadGeometry",
     "InflatedGeometry",
+    "MoGeGeometry",
     "framed",
     "load_geometry",
     "outline",
