@@ -135,3 +135,16 @@ def test_a_reviewers_mark_is_repainted_and_the_new_version_is_reviewed(page: Pag
     assert page.locator("body").get_attribute("data-shown") != first
     expect(field).to_be_hidden()
     expect(page.get_by_role("button", name="Approve")).to_be_enabled()
+
+
+def test_the_sides_that_a_channel_lacks_are_painted_and_the_file_is_saved(page: Page) -> None:
+    page.get_by_role("button", name="Close").last.click()
+    sides = page.get_by_role("button", name="Paint the sides")
+    expect(sides).to_be_hidden()
+    page.get_by_label("Deliver as").select_option("meta-ad-9x16")
+    with page.expect_download() as saved:
+        sides.click()
+    assert saved.value.suggested_filename.endswith("-meta-ad-9x16.jpg")
+    expect(page.locator("#preset-words")).to_contain_text("the engine painted")
+    page.get_by_label("Deliver as").select_option("meta-ad-1x1")
+    expect(sides).to_be_hidden()
