@@ -76,7 +76,8 @@ async def deliver_image(
     for at, preset, template in wanted:
         with refusals.at(at):
             entry = body.deliver[at]
-            of, by, changes = image, shot, ()
+            of, by = image, shot
+            changes: tuple[str, ...] = ()
             if entry.reframe is not None:
                 found = await reframed(request, services, tenant, image, shot, preset)
                 if isinstance(found, ShotRecord):

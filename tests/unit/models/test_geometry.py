@@ -21,6 +21,7 @@ from packshot.models.segment.segmenter import SamEncoder
 from packshot.models.understand.geometry import (
     GEOMETRY_PX,
     DepthGeometry,
+    GeometryEstimator,
     HeadGeometry,
     InflatedGeometry,
     MoGeGeometry,
@@ -198,7 +199,8 @@ def test_depth_anything_in_hub_layout_orders_a_product_as_transformers_does(tmp_
     scene = DepthGeometry(loaded.network, CPU, 56).scene_depth(picture)
     assert scene.shape == (28, 56), "whole patches, in the picture's aspect ratio"
     assert np.isfinite(scene).all()
-    assert InflatedGeometry().scene_depth(picture) is None, "a product's silhouette says nothing of a scene"
+    silhouettes: GeometryEstimator = InflatedGeometry()
+    assert silhouettes.scene_depth(picture) is None, "a silhouette says nothing of a scene"
     real = DepthGeometry(loaded.network, CPU, 56).estimate([cutout(disc())])
     assert np.isfinite(real[0].depth).all()
 
@@ -238,9 +240,7 @@ def test_moge_without_its_package_inflates_and_the_check_names_the_remedy(
     assert pack.manifest.sees_scenes
     assert isinstance(load_geometry(pack, CPU), InflatedGeometry)
     assert "pip install git+https://github.com/microsoft/MoGe.git" in caplog.text
-    with pytest.raises(
-        PackRefused, match=r"must have its package moge.*microsoft/MoGe.git installs it \(MIT\)"
-    ):
+    with pytest.raises(PackRefused, match=r"must have its package moge.*microsoft/MoGe.git installs it \(MIT\)"):
         build("MoGeModel", MOGE)
 
 
