@@ -46,8 +46,9 @@ def asked(home: Path, ask: Callable[[GraphStages], Awaitable[Answer]], *, sees_s
             serve.get_deployment_handle(name, app_name=APPLICATION)
             for name in ("finisher", "understand", "canny", "reference_encoder")
         )
-        handles = (finisher, understander, canny, {}, encoder)
-        return await ask(GraphStages(Settings(home=home), *handles, sees_scenes=sees_scenes))
+        return await ask(
+            GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder, sees_scenes=sees_scenes)
+        )
 
     return asyncio.run(asyncio.wait_for(call(), LIMIT_S))
 
