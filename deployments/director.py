@@ -35,7 +35,7 @@ from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, Te
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
-from packshot.types import Brief, Framing
+from packshot.types import F32, Brief, Framing
 from packshot.webhooks import Egress, Sender
 
 log = logging.getLogger("ray.serve")
@@ -61,7 +61,8 @@ DIRECTOR_CONNECTIONS = {
 class DirectorDeployment:
     """Runs shots. The handles are the stages that a shot passes through.
 
-    `generators` maps the name of each engine's pack to its generators, the default engine first.
+    `generators` maps the name of each engine's pack to its generators, the default engine first. `sees_scenes` says
+    that `understand` knows the depth of whole pictures (`PackManifest.sees_scenes`).
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class DirectorDeployment:
         canny: DeploymentHandle[Any],
         generators: dict[str, DeploymentHandle[Any]],
         reference_encoder: DeploymentHandle[Any],
+        sees_scenes: bool = False,
     ) -> None:
         settings = Settings()
         require_shared_store(settings)
@@ -80,7 +82,8 @@ class DirectorDeployment:
         self._cluster = (ray.get_runtime_context().get_session_name(), tuple(generators))
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(settings, finisher, understand, canny, generators, reference_encoder)
+        handles = (finisher, understand, canny, generators, reference_encoder)
+        self._stages = GraphStages(settings, *handles, sees_scenes=sees_scenes)
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
@@ -187,12 +190,16 @@ class GraphStages:
         canny: DeploymentHandle[Any],
         generators: Mapping[str, DeploymentHandle[Any]],
         reference_encoder: DeploymentHandle[Any],
+        *,
+        sees_scenes: bool = False,
     ) -> None:
+        self._sees_scenes = sees_scenes
+        self._understand = with_context(understand)
         self._reference_encoder = with_context(reference_encoder).options(stream=True)
         self._manifests = {pack: find_pack(pack, settings).manifest for pack in generators}
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
-        self._understander = with_context(understand).options(stream=True)
+        self._understander = self._understand.options(stream=True)
         self._canny = with_context(canny)
         self._painters = {pack: generator.options(stream=True) for pack, generator in generators.items()}
         self._generators = {pack: with_context(painters) for pack, painters in self._painters.items()}
@@ -303,6 +310,11 @@ class GraphStages:
 
     async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
         return await retry_once(lambda: self._finisher.proofread.remote(png, order))
+
+    async def scene_depth(self, image_key: str) -> F32 | None:
+        if not self._sees_scenes:  # a replica that can only say so would have to wake
+            return None
+        return await retry_once(lambda: self._understand.scene_depth.remote(image_key))
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         stream = self._preparer.film.remote(order)

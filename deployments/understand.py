@@ -20,7 +20,7 @@ from packshot.settings import Settings
 from packshot.shots import CutoutFiles
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
-from packshot.types import Cutout, Material, Understanding
+from packshot.types import F32, Cutout, Material, Understanding
 
 
 @serve.deployment(
@@ -74,6 +74,10 @@ class UnderstandDeployment:
         found = await self._products.of(files)
         yield tuple(one.material for one in found)
         yield found
+
+    async def scene_depth(self, image_key: str) -> F32 | None:
+        """Find the depth of a stored picture; None when the pack's geometry knows products alone."""
+        return await self._products.scene_depth(image_key, self._understander.scene_depth)
 
     def check_health(self) -> None:
         require_progress("understand", self._products.batcher.clock)

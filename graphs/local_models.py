@@ -98,6 +98,11 @@ class Models:
         encoder = self.segmenter[0] if self._geometry.name == self._pack.name else None
         return Understander(load_geometry(self._geometry, *self._placed, encoder=encoder))
 
+    @property
+    def sees_scenes(self) -> bool:
+        """Whether the geometry's pack knows the depth of whole pictures."""
+        return self._geometry.manifest.sees_scenes
+
     @cached_property
     def detector(self) -> Detector | None:
         """What finds the products that words name; None when the pack has none."""
@@ -168,6 +173,10 @@ class Models:
     def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
         """What is known of each product, in order."""
         return self.understander.understand(cutouts)
+
+    def scene_depth(self, picture: U8) -> F32 | None:
+        """The depth of a picture, if the pack knows it (`GeometryEstimator.scene_depth`)."""
+        return self.understander.scene_depth(picture)
 
     def find(self, seen: Photo | Embedding, words: Words) -> Found:
         """What the words name. Raises BadInput `not_served` when the pack has no detector."""

@@ -87,6 +87,7 @@ from packshot.store.store import Store
 from packshot.telemetry.logs import configure_logs
 from packshot.telemetry.traces import configure_traces, span
 from packshot.types import (
+    F32,
     Brief,
     ConditionMaps,
     EdgeMap,
@@ -308,6 +309,11 @@ class LocalStages:
 
     async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
         return await self._pixels.run(self._finisher.proofread, png, order)
+
+    async def scene_depth(self, image_key: str) -> F32 | None:
+        if not self._models.sees_scenes:
+            return None
+        return await self._products.scene_depth(image_key, self._models.scene_depth)
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         async for update in filmed_by(self._finisher.film(order), self._pixels.run):

@@ -16,10 +16,10 @@
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
-reference. Only shots that need their products' geometry call `understand`, once for each mask, only those whose style
-shows pictures to the engine call `reference_encoder`, once for each picture, and only words call `detector`; otherwise
-these sleep. Each engine has its own generators. Those of an engine that is not the default sleep until a shot asks for
-it.
+reference. Only shots that need their products' geometry call `understand`, once for each mask, and clips of packs that
+know a scene's depth, once for each clip. Only shots whose style shows pictures to the engine call `reference_encoder`,
+once for each picture, and only words call `detector`; otherwise these sleep. Each engine has its own generators. Those
+of an engine that is not the default sleep until a shot asks for it.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -74,7 +74,7 @@ def app(args: Args) -> Application:
     settings = Settings()
     require_shared_store(settings)
     served = served_packs(settings, pack=args.pack, engines=args.engines, segmenter=args.segmenter)
-    geometry, matting = (pack_with(role, served, settings).name for role in ("geometry", "matting"))
+    geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
     encoder = as_deployment(SamEncoderDeployment).bind(served.segmenter, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(served.segmenter, args.decoder_threads)
     detector = as_deployment(DetectorDeployment).bind(detector_pack(served, settings).name, args.detector_threads)
@@ -82,11 +82,12 @@ def app(args: Args) -> Application:
         pack: as_deployment(GeneratorDeployment).options(name=name).bind(pack, args.generator_threads)
         for pack, name in served.generators.items()
     }
-    finisher = as_deployment(FinisherDeployment).bind(matting)
-    understand = as_deployment(UnderstandDeployment).bind(geometry, args.understand_threads)
+    finisher = as_deployment(FinisherDeployment).bind(matting.name)
+    understand = as_deployment(UnderstandDeployment).bind(geometry.name, args.understand_threads)
     references = as_deployment(ReferenceEncoderDeployment).bind(args.reference_threads)
     canny = as_deployment(CannyDeployment).bind()
-    director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators, references)
+    sees_scenes = geometry.manifest.sees_scenes
+    director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators, references, sees_scenes)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, detector, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(served, *stages) if args.producer else None

@@ -354,12 +354,14 @@ class ConditionMaps:
     """The control images of a layout besides its edges, all of one size. None = not made.
 
     `depth` is uint8 HxW: near = 255, and 0 beyond the product. `normal` is uint8 HxWx3: a unit vector's parts to the
-    left, up and to the viewer, -1..1 as 0..255. `segmentation` is uint8 HxWx3 RGB, a colour for each class.
+    left, up and to the viewer, -1..1 as 0..255. `segmentation` is uint8 HxWx3 RGB, a colour for each class. `pose` is
+    uint8 HxWx3 RGB, people's bones on black.
     """
 
     depth: U8 | None = None
     normal: U8 | None = None
     segmentation: U8 | None = None
+    pose: U8 | None = None
 
     def __post_init__(self) -> None:
         if self.depth is not None:
@@ -368,6 +370,8 @@ class ConditionMaps:
             _require(self.normal, "normal map", np.uint8, 3, 3)
         if self.segmentation is not None:
             _require(self.segmentation, "segmentation map", np.uint8, 3, 3)
+        if self.pose is not None:
+            _require(self.pose, "pose map", np.uint8, 3, 3)
         if len({pixels.shape[:2] for pixels in self.made.values()}) > 1:
             sizes = {kind: pixels.shape[:2] for kind, pixels in self.made.items()}
             raise TypeError(f"condition maps must have one size, got {sizes}")
@@ -379,6 +383,7 @@ class ConditionMaps:
             "depth": self.depth,
             "normal": self.normal,
             "segmentation": self.segmentation,
+            "pose": self.pose,
         }
         return {kind: pixels for kind, pixels in found.items() if pixels is not None}
 

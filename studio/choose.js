@@ -6,6 +6,7 @@ import * as compare from "./compare.js";
 import { Deeds } from "./history.js";
 import * as library from "./library.js";
 import { lacking, passing } from "./passing.js";
+import { lacksSides, reframed } from "./reframe.js";
 import { order, requestOf, reuse } from "./render.js";
 import { standing } from "./shots.js";
 import * as sides from "./sides.js";
@@ -32,7 +33,8 @@ export function open({ toTab, status }) {
   $("reject").addEventListener("click", () => review("rejected"));
   $("more").addEventListener("click", moreLikeThis);
   $("reuse").addEventListener("click", () => withChosen(({ entry }) => (reuse(entry), go("place"))));
-  $("download").addEventListener("click", download);
+  $("download").addEventListener("click", () => download());
+  $("paint-sides").addEventListener("click", paintSides);
   $("film").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("clips")).film(image, (extension) => fileNameOf(entry.source.name, image.number, "clip", extension))));
   $("touch-up").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("touchup")).touchUp(image, entry)));
   $("full-size").addEventListener("click", () => withChosen(({ image }) => fullSize(image)));
@@ -66,8 +68,9 @@ function showPreset() {
 }
 
 /** Say what the picture lacks for the chosen channel. `refusal` is the server's reason for having refused it. */
-function showUnmet({ entry }, refusal = "") {
+function showUnmet({ entry, image }, refusal = "") {
   const one = preset();
+  $("sides-missing").hidden = !lacksSides(image, entry.request.background, one);
   const list = one ? lacking(one, entry.desk) : [];
   $("unmet").hidden = !list.length && !refusal;
   const phrases = new Intl.ListFormat("en").format(list);
@@ -259,11 +262,12 @@ function fileNameOf(product, number, channel, extension) {
   return `${[plainName || "packshot", number, channel].filter(Boolean).join("-")}.${extension}`;
 }
 
-function download() {
+/** Save the picture as the chosen channel's file, which `make(image, preset)` fetches. */
+function download(make = api.delivered) {
   withChosen(async ({ image, entry }) => {
-    $("download").disabled = true;
+    $("download").disabled = $("paint-sides").disabled = true;
     try {
-      const { blob, extension, notes } = await api.delivered(image, $("preset").value);
+      const { blob, extension, notes } = await make(image, $("preset").value);
       const name = fileNameOf(entry.source.name, image.number, $("preset").value, extension);
       const url = URL.createObjectURL(blob);
       const link = h("a", { href: url, download: name });
@@ -275,9 +279,14 @@ function download() {
     } catch (problem) {
       trouble(problem, image);
     } finally {
-      $("download").disabled = false;
+      $("download").disabled = $("paint-sides").disabled = false;
     }
   });
+}
+
+function paintSides() {
+  say($("preset-words"), "The sides are being painted…");
+  download((image, name) => reframed(image, name, ({ step, steps }) => step && say($("preset-words"), `${step} of ${steps} steps`)));
 }
 
 function fullSize(image) {

@@ -1,6 +1,7 @@
 // The dialog that makes a clip of a finished picture: a camera that moves before it.
 
 import * as api from "./api.js";
+import { ended } from "./jobs.js";
 import { $, h, openDialog, say } from "./widgets.js";
 import { plain } from "./words.js";
 
@@ -14,7 +15,7 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 let image = null; // the picture that the dialog shows
 let name = ""; // of the file to save
-let job = null; // {id, stream} of the clip that is being made
+let job = null; // {id} of the clip that is being made
 let clip = null; // what was made last
 
 /** Open the dialog for a picture. `fileName(extension)` names its file. */
@@ -87,14 +88,10 @@ async function make() {
   const wanted = { move: $("clip-move").value, seconds: Number($("clip-seconds").value), format: $("clip-format").value };
   try {
     const { id } = await api.film(image.id, wanted);
-    job = { id, stream: new EventSource(api.eventsUrl([id])) };
+    job = { id };
     progress(0, 1);
     say($("clip-state"), "Waiting for its turn…");
-    job.stream.addEventListener("progress", ({ data }) => frames(JSON.parse(data)));
-    job.stream.addEventListener("done", ({ data }) => ((clip = JSON.parse(data).clip), ended()));
-    job.stream.addEventListener("failed", ({ data }) => ended(JSON.parse(data).error));
-    job.stream.addEventListener("cancelled", () => ended());
-    job.stream.onerror = () => job?.stream.readyState === EventSource.CLOSED && lookAgain(id);
+    ended(id, frames).then(finish);
     show();
   } catch (problem) {
     trouble(problem);
@@ -111,24 +108,11 @@ function progress(step, steps) {
   $("clip-bar").setAttribute("aria-valuenow", String(Math.round((100 * step) / steps)));
 }
 
-/** The stream was refused, as in a restart: ask for the state until it has ended. */
-async function lookAgain(id) {
-  if (job?.id !== id) return;
-  try {
-    const shot = await api.shot(id);
-    if (shot.clip) clip = shot.clip;
-    if (["done", "failed", "cancelled"].includes(shot.status)) return ended(shot.error);
-  } catch (problem) {
-    if (problem.code === "not_found") return ended(problem);
-  }
-  setTimeout(() => lookAgain(id), 2000);
-}
-
-function ended(error = null) {
-  job?.stream.close();
+function finish(work) {
   job = null;
+  if (work.clip) clip = work.clip;
   show();
-  if (error) trouble(error);
+  if (work.error) trouble(work.error);
 }
 
 async function cancel() {

@@ -3,6 +3,7 @@
 import { change, desk } from "./store.js";
 import { $, h, keyed, say } from "./widgets.js";
 
+// a pose needs people, which nothing draws here
 const NAMES = {
   depth: ["Depth", "Near and far: the scene keeps the product's volume."],
   normal: ["Surface", "Which way the product's sides face."],

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import * as frame from "./frame.js";
 import * as list from "./reviewlist.js";
 import { Marking } from "./reviewmarks.js";
+import * as touch from "./reviewtouch.js";
 import { judged } from "./verdict.js";
 import * as view from "./reviewview.js";
 import { $, alertOf, h, icon, keyed, loaded, say, sorry } from "./widgets.js";
@@ -38,8 +39,11 @@ let given = new URLSearchParams(location.search);
 const chosen = new Set(); // ids of images, for download and share links
 
 const marking = new Marking($("content"), $("marks"), $("cross"), () => {
-  if (items[at]) items[at].marks = marking.marks;
+  if (!items[at]) return;
+  keepNote();
+  items[at].marks = marking.marks;
   $("unmark").disabled = !marking.marks.length;
+  touch.show(items[at]);
 });
 const item = () => items[at];
 
@@ -116,7 +120,9 @@ function ahead(one) {
 }
 
 function keepNote() {
-  if (item()) item().note = $("note").value;
+  if (!item()) return;
+  item().note = $("note").value;
+  if (!$("touch-field").hidden) item().touch = $("touch-prompt").value;
 }
 
 function side() {
@@ -137,6 +143,8 @@ function side() {
   const old = (known?.reviews ?? []).flatMap(({ marks }) => marks);
   marking.show(item().marks ?? [], old);
   $("unmark").disabled = !marking.marks.length;
+  touch.show(item());
+  $("approve").disabled = $("change").disabled = Boolean(item().painting);
   $("log-field").hidden = !known?.reviews.length;
   keyed($("log"), [...(known?.reviews ?? [])].reverse(), ({ number }) => number, line);
   $("met").hidden = !item().met;
@@ -193,7 +201,7 @@ function showFrame(element, one) {
 /** Decide about the open picture and show the next one; what the server says comes later. */
 async function decide(state) {
   const one = item();
-  if (!one || one.sending) return;
+  if (!one || one.sending || one.painting) return;
   keepNote();
   const body = { state, note: one.note || null, marks: one.marks ?? [], reviewer: $("reviewer").value.trim() || null };
   if (state === "changes_requested") {
@@ -243,6 +251,23 @@ async function redo(one) {
     alertOf(`${nameOf(one)} was not made again.`, plain(problem).remedy || problem.detail, { key: `redo ${one.image.id}` });
   }
 }
+
+/** Paint the open picture's marks anew. Its next version is shown in its place. */
+async function repaint() {
+  const one = item();
+  if (!one?.marks?.length || one.painting || $("touch-field").hidden) return;
+  keepNote();
+  if (marking.tool) useTool(marking.tool);
+  const made = await touch.repaint(one, () => one === item() && side());
+  film();
+  if (one !== item()) return made || sorryFor(one);
+  if (made) await view.show(one);
+  document.body.dataset.shown = one.image.id;
+  await fetched(one).catch(() => null);
+  if (one === item()) side();
+}
+
+const sorryFor = (one) => alertOf(`${nameOf(one)} was not painted anew.`, one.met, { key: one.image.id, action: lookAt(one) });
 
 const nameOf = (one) => one.shot.sku ?? `Picture ${one.number}`;
 
@@ -300,6 +325,7 @@ const KEYS = {
   d: () => view.use("difference"),
   v: () => view.toggleBoxes(),
   m: () => useTool(null),
+  t: repaint,
   n: () => $("note").focus(),
   x: choose,
   z: () => view.zoom().toggle(),
@@ -334,7 +360,7 @@ function wire() {
   $("reasons").append(...REASONS.map(([reason, words], index) => h("li", {}, h("button", { "data-reason": reason, "aria-pressed": "false", onclick: () => pickReason(reason) }, h("kbd", {}, String((index + 1) % 10)), words))));
   for (const button of document.querySelectorAll("[data-view][aria-pressed]")) button.addEventListener("click", () => view.use(button.dataset.view));
   for (const button of document.querySelectorAll("[data-tool][aria-pressed]")) button.addEventListener("click", () => useTool(button.dataset.tool));
-  const clicks = { approve: () => decide("approved"), change: () => decide("changes_requested"), before: () => go(at - 1), next: () => go(at + 1), unmark: () => marking.back() };
+  const clicks = { approve: () => decide("approved"), change: () => decide("changes_requested"), before: () => go(at - 1), next: () => go(at + 1), unmark: () => marking.back(), touch: repaint };
   const looks = { "zoom-in": () => view.zoom().larger(), "zoom-out": () => view.zoom().smaller(), "zoom-fit": () => view.zoom().toggle() };
   for (const [id, run] of Object.entries({ ...clicks, ...looks })) $(id).addEventListener("click", run);
   for (const what of ["zip", "share"]) $(what).addEventListener("click", async () => (await loaded("reviewsend"))[what](...sent()));

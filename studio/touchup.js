@@ -2,6 +2,8 @@
 
 import * as api from "./api.js";
 import { clamp } from "./geometry.js";
+import { ended } from "./jobs.js";
+import { Frame, SIDES } from "./outpaint.js";
 import * as store from "./store.js";
 import { $, h, openDialog, say } from "./widgets.js";
 import { plain } from "./words.js";
@@ -12,14 +14,6 @@ const FACTOR = 1.2; // of the keys [ and ]
 const APART = 0.1; // a point nearer to the last one, in radii, is left out
 const MOST_POINTS = 2000; // the API's limit for a stroke
 const LONGEST_PX = 4096;
-const WORDS = {
-  region_empty: ["Nothing is marked.", "Paint over what should change, or make the picture larger."],
-  region_product: ["Only the product is marked, and it stays as it is.", "Paint beside it, or tick The product too."],
-  nothing_painted: ["Nothing was painted in this picture.", "Render it with a painted scene first."],
-  canvas_too_large: ["The picture would be too large.", "Use smaller margins: a side may have 4096 px."],
-  superseded: ["There is a newer version of this picture.", "Choose it below, or go back to this one."],
-};
-const SIDES = ["left", "top", "right", "bottom"];
 
 let image = null; // the version that the dialog shows
 let entry = null; // the shot that it belongs to
@@ -28,7 +22,8 @@ let undone = []; // strokes that were taken back
 let drawing = null;
 let at = null; // the brush's place, in pixels of the picture
 let radius = 0;
-let job = null; // {id, key, stream} of the touch-up that runs
+let frame = null; // the canvas around the picture, with its handles
+let job = null; // {id, key} of the touch-up that runs
 
 /** Open the dialog for a picture and its shot's entry. */
 export function touchUp(picture, shot) {
@@ -47,7 +42,6 @@ function take(picture, shot) {
   radius = FIRST * longer();
   $("touch-shown").src = image.url;
   $("touch-shown").alt = `Picture ${image.number ?? ""}, version ${image.version ?? 1}`;
-  Object.assign($("touch-shown").parentElement.style, { aspectRatio: `${image.width} / ${image.height}`, width: `min(100%, ${(42 * image.width) / image.height}vh)` });
   for (const side of SIDES) $(`touch-${side}`).value = "0";
   say($("touch-problem"), "");
 }
@@ -57,15 +51,13 @@ const longer = () => Math.max(image.width, image.height);
 function dialog() {
   const field = (id, title, input) => h("div", { className: "field" }, h("label", { className: "label", htmlFor: id }, title), input);
   const margin = (side) => field(`touch-${side}`, side[0].toUpperCase() + side.slice(1), h("input", { id: `touch-${side}`, type: "number", min: 0, max: LONGEST_PX, step: 1, value: 0, oninput: show }));
+  const picture = h("div", { className: "touch-picture" }, h("img", { id: "touch-shown", alt: "", draggable: false, onload: show }), h("canvas", { id: "touch-canvas", tabIndex: 0, role: "application", "aria-label": "Brush: arrow keys move it, Space paints, [ and ] change its size" }), h("span", { id: "touch-ring", className: "ring", "data-mode": "add", hidden: true }));
+  frame = new Frame(picture, (side, px) => (($(`touch-${side}`).value = String(px)), show()));
   const form = h(
     "form",
     { id: "touch-form", noValidate: true, onsubmit: (event) => (event.preventDefault(), repaint()) },
     h("h2", { id: "touch-title" }, "Touch up"),
-    h(
-      "div",
-      { className: "touch-room" },
-      h("div", { className: "touch-picture" }, h("img", { id: "touch-shown", alt: "", draggable: false, onload: show }), h("canvas", { id: "touch-canvas", tabIndex: 0, role: "application", "aria-label": "Brush: arrow keys move it, Space paints, [ and ] change its size" }), h("span", { id: "touch-ring", className: "ring", "data-mode": "add", hidden: true })),
-    ),
+    h("div", { className: "touch-room" }, frame.element),
     h("ol", { id: "touch-versions", className: "touch-versions", "aria-label": "Versions", hidden: true }),
     h(
       "div",
@@ -83,7 +75,7 @@ function dialog() {
       field("touch-strength", "Change", h("select", { id: "touch-strength" }, h("option", { value: "1" }, "All anew"), h("option", { value: "0.7" }, "Much"), h("option", { value: "0.4" }, "A little"))),
       h("label", { className: "check" }, h("input", { id: "touch-product", type: "checkbox" }), " The product too"),
     ),
-    h("fieldset", { className: "touch-margins" }, h("legend", { className: "label" }, "Make the picture larger, pixels"), ...SIDES.map(margin)),
+    h("fieldset", { className: "touch-margins" }, h("legend", { className: "label" }, "Make the picture larger: drag its edges, or type pixels"), ...SIDES.map(margin)),
     h("p", { id: "touch-words", className: "quiet" }),
     h("div", { id: "touch-bar", className: "bar", role: "progressbar", "aria-label": "Steps painted", hidden: true }, h("div", {})),
     h("p", { id: "touch-state", className: "quiet", role: "status" }),
@@ -186,6 +178,8 @@ function show() {
   const { left, top, right, bottom } = margins();
   const [width, height] = [image.width + left + right, image.height + top + bottom];
   const grows = left + top + right + bottom > 0;
+  const [across, down] = [Math.max(0, LONGEST_PX - width), Math.max(0, LONGEST_PX - height)];
+  frame.lay(image, { left, top, right, bottom }, { left: left + across, right: right + across, top: top + down, bottom: bottom + down });
   $("touch-strength").disabled = grows;
   $("touch-bar").hidden = $("touch-cancel").hidden = !job;
   $("touch-go").disabled = Boolean(job) || !(strokes.length || grows);
@@ -239,12 +233,10 @@ async function repaint() {
   try {
     const accepted = await send(image.id, body, key);
     keepEntry(key, accepted);
-    job = { id: accepted.id, key, stream: new EventSource(api.eventsUrl([accepted.id])) };
+    job = { id: accepted.id, key };
     say($("touch-state"), "Waiting for its turn…");
-    progress(0, 1);
-    job.stream.addEventListener("progress", ({ data }) => progress(JSON.parse(data).step, JSON.parse(data).steps));
-    for (const name of ["done", "failed", "cancelled"]) job.stream.addEventListener(name, () => ended(accepted.id));
-    job.stream.onerror = () => job?.stream.readyState === EventSource.CLOSED && setTimeout(() => ended(accepted.id), 2000);
+    progress({ step: 0, steps: 1 });
+    ended(accepted.id, progress).then(made);
     show();
   } catch (problem) {
     trouble(problem);
@@ -260,24 +252,14 @@ function keepEntry(key, { id, status, position, request }) {
 
 const pick = (layer) => (layer ? { x: layer.x, y: layer.y, scale: layer.scale } : {});
 
-function progress(step, steps) {
+function progress({ step, steps }) {
   if (step) say($("touch-state"), `${step} of ${steps} steps`);
   $("touch-bar").firstChild.style.transform = `scaleX(${step / (steps || 1)})`;
   $("touch-bar").setAttribute("aria-valuenow", String(Math.round((100 * step) / (steps || 1))));
 }
 
-async function ended(id) {
-  if (job?.id !== id) return;
-  let shot;
-  try {
-    shot = await api.shot(id);
-  } catch (problem) {
-    if (problem.code !== "not_found") return setTimeout(() => ended(id), 2000);
-    shot = { status: "failed", images: [], error: problem };
-  }
-  if (["queued", "running"].includes(shot.status)) return setTimeout(() => ended(id), 2000);
+function made(shot) {
   const key = job.key;
-  job.stream.close();
   job = null;
   if (shot.status === "done") {
     take(shot.images[0], store.entry(key) ?? entry);
@@ -333,6 +315,6 @@ async function cancel() {
 const send = async (id, json, key) => (await api.call("POST", `/v1/images/${id}/touchups`, { json, headers: { "idempotency-key": key } })).json();
 
 function trouble(problem) {
-  const [title, remedy] = WORDS[problem.code] ?? Object.values(plain(problem));
-  say($("touch-problem"), `${title} ${remedy}`);
+  const { title, remedy } = plain(problem);
+  say($("touch-problem"), problem.code === "region_product" ? `${title} Paint beside it, or tick The product too.` : `${title} ${remedy}`);
 }

@@ -92,6 +92,9 @@ class QuickStages:
     async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
         raise AssertionError("no shot of these tests asks for the proof of its text")
 
+    async def scene_depth(self, image_key: str) -> None:
+        return None
+
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         for index in range(1, order.job.frames + 1):
             await asyncio.sleep(self._step_s)

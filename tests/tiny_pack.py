@@ -43,7 +43,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "sd2": {"channels": 4, "prediction": "v_prediction", "scheduler": "DDIMScheduler", "inpaints": True},
     "sdxl": {"channels": 4, "prediction": "epsilon", "scheduler": "EulerDiscreteScheduler", "two_texts": True},
 }
-UNION_TYPES = {"canny": 3, "depth": 1, "normal": 4, "segmentation": 5}
+UNION_TYPES = {"pose": 0, "canny": 3, "depth": 1, "normal": 4, "segmentation": 5}
 POOLED, SIZE_EMBED = 12, 4
 """Of the second text encoder: the channels of its pooled text, and those of each of the six numbers of a size."""
 
@@ -51,6 +51,7 @@ CONTROL_CHANNELS: dict[str, list[str]] = {
     "depth": ["depth", "depth", "depth"],
     "normal": ["normal_left", "normal_up", "normal_front"],
     "segmentation": ["segmentation_red", "segmentation_green", "segmentation_blue"],
+    "pose": ["pose_red", "pose_green", "pose_blue"],
 }
 
 

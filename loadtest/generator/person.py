@@ -313,8 +313,11 @@ class Person:
             raise WrongAnswer("somebody_elses_images")
         pictures = []
         for image in images:
-            if "relight" in request and not any(row["check"] == "relight" for row in image["verdict"]["findings"]):
+            checks = {row["check"] for row in image["verdict"]["findings"]}
+            if "relight" in request and "relight" not in checks:
                 raise WrongAnswer("not_relit")
+            if "shadow" in request and "light" not in checks:
+                raise WrongAnswer("no_cast_shadow")
             pictures.append([image["url"], self.picture(op, image, (side, side))])
         self.record_files(op, shot, pictures)
         op.record |= {"request": request, "photo": photo_id}

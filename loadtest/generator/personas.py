@@ -32,7 +32,7 @@ def designer(person: Person) -> None:
     settings = person.world.plan.scenario.personas.designer
     photo = person.rng.choice(person.world.photos)
     clicks = person.rng.randint(*settings.clicks)
-    relit = person.chance(settings.relit)
+    relit, cast = person.chance(settings.relit), person.chance(settings.cast)
     later = [name for name, share in settings.after_the_shot.items() if person.chance(share)]
     rest = ["upload", *["click"] * clicks, "cutout", "shot", *later]
     at_s = person.arrival.at_s
@@ -50,6 +50,8 @@ def designer(person: Person) -> None:
         request = person.shot_request(settings, mask_id, cutout_px, person.arrival.seed, "interactive")
         if relit:
             request["relight"] = {"mode": "match"}
+        if cast:
+            request["shadow"] = {"mode": "cast"}
         with person.op(rest.pop(0), at_s) as op:
             shot = person.ordered(op, "/v1/shots", request, person.name)
             person.finished(op, shot, request, photo_id)

@@ -144,13 +144,14 @@ class ShotSettings(Strict):
 class Designer(ShotSettings):
     """Uploads a photo, clicks on the product, places it and requests a shot; pauses for `think_s` before each step.
 
-    `relit` is the share of designers whose shots take their scene's light, which wakes the stage `understand`.
-    `touch_ups` is the share who then paint a corner of the picture anew, and `clips` the share who make a clip of it.
+    Shares of the designers: `relit` takes the scene's light, which wakes the stage `understand`; `cast` has a shadow by
+    that light; `touch_ups` then paints a corner of the picture anew, and `clips` makes a clip of it.
     """
 
     clicks: Range = (1, 4)
     think_s: float = Field(1.0, ge=0, le=60)
     relit: Share = 0.0
+    cast: Share = 0.0
     touch_ups: Share = 0.0
     clips: Share = 0.0
 

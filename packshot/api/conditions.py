@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from packshot.contract.engines import EngineInfo
-from packshot.contract.requests import ConditionIn, ShotRequest
-from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind
+from packshot.contract.requests import MAX_PEOPLE, ConditionIn, ShotRequest
+from packshot.contract.shot_spec import CONDITION_KINDS, POINTS, Condition, ConditionKind
 from packshot.errors import BadInput, FieldError
 
 __all__ = ["CANNY_FIELDS", "broken_conditions", "conditions_of", "named_conditions"]
@@ -34,7 +34,8 @@ def conditions_of(body: ShotRequest, engine: EngineInfo) -> tuple[Condition, ...
 def named_conditions(asked: Sequence[ConditionIn], engine: EngineInfo) -> dict[ConditionKind, Condition]:
     """The conditions of a list by kind, with the engine's default weight filled in.
 
-    Raises BadInput `engine_cannot` for a kind that the engine lacks, and `invalid_request` when a kind is named twice.
+    Raises BadInput `engine_cannot` for a kind that the engine lacks, and `invalid_request` when a kind is named twice,
+    a pose has no people, or another kind has some.
     """
     for at, one in enumerate(asked):
         if one.kind not in engine.capabilities.controls:
@@ -48,13 +49,32 @@ def named_conditions(asked: Sequence[ConditionIn], engine: EngineInfo) -> dict[C
     for kind, count in Counter(one.kind for one in asked).items():
         if count > 1:
             raise _refused(f"may name a kind once, got {kind} {count} times; keep one of them")
+    for at, one in enumerate(asked):
+        _check_people(at, one)
     default = engine.defaults.control_scale
     return {
         one.kind: Condition(
-            kind=one.kind, scale=default if one.scale is None else one.scale, start=one.start, end=one.end
+            kind=one.kind,
+            scale=default if one.scale is None else one.scale,
+            start=one.start,
+            end=one.end,
+            people=tuple(tuple(person) for person in one.people),
         )
         for one in asked
     }
+
+
+def _check_people(at: int, asked: ConditionIn) -> None:
+    seen = [sum(point is not None for point in person) for person in asked.people]
+    if asked.kind != "pose":
+        rule = f"are for the kind pose, got {len(seen)} for {asked.kind}; leave them out" if seen else None
+    elif not seen:
+        rule = f"must hold 1 to {MAX_PEOPLE} people for the kind pose, got none; send the {POINTS} points of each"
+    else:
+        rule = f"must show two points of each person, got {min(seen)}; leave that one out" if min(seen) < 2 else None
+    if rule is not None:
+        found: list[FieldError] = [{"loc": ["conditions", at, "people"], "msg": rule}]
+        raise BadInput("invalid_request", f"conditions.{at}.people {rule}.", errors=found)
 
 
 def _refused(rule: str) -> BadInput:

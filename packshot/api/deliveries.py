@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from urllib.parse import quote
 
@@ -15,17 +16,18 @@ from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.graph import UNSIGNED, Graph
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
+from packshot.api.reframing import reframed
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import FindingAnswer
-from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer
+from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer, PaintingAnswer
 from packshot.contract.light import ShadowKind
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.delivery.marks import instance_of, mark_of
 from packshot.delivery.naming import FIELDS, NameTemplate, check_name, collision_key, parse_template
 from packshot.delivery.presets import Preset, preset_named
-from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
+from packshot.errors import BadInput, BudgetSpent, Conflict, FieldError, NotFound, StorageFull, Unavailable
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import DeliveryOrder
 from packshot.store.records import DeliveredRecord, ImageRecord, NewDelivered, ShotRecord
@@ -41,15 +43,21 @@ DEFAULT_NAME = parse_template("{image_id}-{preset}.{ext}")
     operation_id="deliver_image",
     summary="Make channels' files of a picture",
     responses=answer_json(examples.DELIVERIES, "The files, in the order of the request.")
-    | problems_json(*BODY_PROBLEMS, NotFound, Conflict, StorageFull),
+    | answer_json(
+        examples.DELIVERIES_PAINTING, "Sides are being painted; repeat the request when they are.", status=202
+    )
+    | problems_json(*BODY_PROBLEMS, NotFound, Conflict, BudgetSpent, StorageFull, Unavailable),
     openapi_extra=body_json(examples.DELIVERIES_REQUEST),
 )
-async def deliver_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> DeliveriesAnswer:
+async def deliver_image(
+    image_id: str, request: Request, response: Response, services: Wired, tenant: Caller
+) -> DeliveriesAnswer:
     """Several files of one picture in one call. A file that was made before is not made again.
 
     When some entries are refused, the answer is the first one's problem, and `errors` has an entry for each. The other
     files are stored all the same, so a call without the refused entries returns at once. 409 `not_approved` when a
-    person must approve the picture first.
+    person must approve the picture first. 202 when the engine paints the missing sides of an entry with `reframe`: its
+    `painting` names the work. The picture with painted sides is one of its own, and is approved on its own.
     """
     body = await json_body(request, DeliveriesRequest)
     image = await in_thread(services.store.images.get, tenant.id, image_id)
@@ -64,11 +72,22 @@ async def deliver_image(image_id: str, request: Request, services: Wired, tenant
     refusals.raise_any()
     answers: dict[int, DeliveryAnswer] = {}
     names: dict[str, int] = {}
+    painting: list[PaintingAnswer] = []
     for at, preset, template in wanted:
         with refusals.at(at):
             entry = body.deliver[at]
+            of, by = image, shot
+            changes: tuple[str, ...] = ()
+            if entry.reframe is not None:
+                found = await reframed(request, services, tenant, image, shot, preset)
+                if isinstance(found, ShotRecord):
+                    painting.append(_painting(at, preset, found))
+                    continue
+                if found is not None:
+                    of, by, changes = found.image, found.shot, (found.change,)
+                    await in_thread(services.store.reviews.require_approved, tenant.id, [of.id])
             file = await cancel_on_disconnect(
-                request, made_once(services.store, services.graph, image, shot, preset, entry.shadow)
+                request, made_once(services.store, services.graph, of, by, preset, entry.shadow, changes=changes)
             )
             name = template.render(_values(image, shot, file))
             other = names.setdefault(collision_key(name), at)
@@ -77,7 +96,16 @@ async def deliver_image(image_id: str, request: Request, services: Wired, tenant
                 raise BadInput("filename_invalid", f"{rule}; add {{preset}} to the template")
             answers[at] = delivery_answer(file, name, preset, date.today())
     refusals.raise_any()
-    return DeliveriesAnswer(deliveries=tuple(answers[at] for at in range(len(body.deliver))))
+    if painting:
+        response.status_code = 202
+    return DeliveriesAnswer(deliveries=tuple(answers[at] for at in sorted(answers)), painting=tuple(painting))
+
+
+def _painting(entry: int, preset: Preset, work: ShotRecord) -> PaintingAnswer:
+    url = f"/v1/shots/{work.id}"
+    return PaintingAnswer(
+        entry=entry, preset=preset.name, shot_id=work.id, status=work.status, url=url, events_url=f"{url}/events"
+    )
 
 
 class _Refusals:
@@ -137,11 +165,13 @@ async def made_once(
     shot: ShotRecord,
     preset: Preset,
     shadow: ShadowKind | None = None,
+    changes: tuple[str, ...] = (),
 ) -> DeliveredRecord:
     """The picture's file for a preset: the stored one, or a new one that is then stored.
 
-    The recipe names the signing key. Raises BadInput `preset_unmet` and `not_served` as `packshot.delivery.deliver`
-    does, Conflict `gain_altered`, Unavailable `signing_unavailable`, and StorageFull.
+    `changes` are what was done to the picture before. The recipe names the signing key. Raises BadInput `preset_unmet`
+    and `not_served` as `packshot.delivery.deliver` does, Conflict `gain_altered`, Unavailable `signing_unavailable`
+    and StorageFull.
     """
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
@@ -165,6 +195,7 @@ async def made_once(
     )
     made = await graph.deliver(order)
     # while a new key is rolled out, the finisher may have another one than this process
+    made = replace(made, changes=(*changes, *made.changes))
     new = _new(made, preset, f"{made_by} {made.signed_by or UNSIGNED}", order.instance_id)
     return await shield_to_completion(in_thread(store.delivered.add, image.tenant, image.id, new))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -107,17 +108,38 @@ def answer(error: PackshotError, request_id: str) -> JSONResponse:
     )
 
 
+_BRANCH = re.compile(r"literal\[|[A-Z][A-Za-z]*In$")
+"""What pydantic adds to a place for the form of a field that takes several: it is no part of the request."""
+
+
 def refused_fields(problems: Iterable[Any]) -> BadInput:
     """Pydantic's errors as a BadInput. A value that the client sent is quoted, cut to 60 characters."""
-    found = list(problems)
+    found = _meant(list(problems))
     unreadable = any(problem["type"] in ("json_invalid", "finite_number") for problem in found)
     errors: list[FieldError] = [
-        {"loc": [*map(_short, problem["loc"])], "msg": _sentence(problem)} for problem in found[:20]
+        {"loc": [_short(part) for part in problem["loc"] if not _BRANCH.match(str(part))], "msg": _sentence(problem)}
+        for problem in found[:20]
     ]
     first = errors[0]
     path = ".".join(str(part) for part in first["loc"]) or "body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return BadInput("invalid_json" if unreadable else "invalid_request", f"{path}: {first['msg']}{more}", errors=errors)
+
+
+def _meant(found: list[Any]) -> list[Any]:
+    """The errors without those of a field's other form, which an object, or a word, cannot have meant.
+
+    A field such as `shadow` takes a word or an object, and pydantic reports both.
+    """
+
+    def other(problem: Any) -> bool:
+        place, branch = problem["loc"][:-1], str(problem["loc"][-1]) if problem["loc"] else ""
+        word = branch.startswith("literal[") and isinstance(problem.get("input"), dict)
+        model = problem["type"] in ("model_type", "model_attributes_type") and _BRANCH.match(branch) is not None
+        beside = (one for one in found if one is not problem and one["loc"][: len(place)] == place)
+        return (word or model) and any(beside)
+
+    return [problem for problem in found if not other(problem)] or found
 
 
 def _sentence(problem: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -84,58 +85,78 @@ async def touch_up_image(image_id: str, request: Request, services: Wired, tenan
             return earlier
         image = await in_thread(services.store.images.get, tenant.id, image_id)
         shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
-        engine = _engine_of(services, image, shot.spec)
-        margins = _margins(body, image)
-        cut = any(one.check == "frame" and one.level != "ok" for one in image.verdict.findings)
-        if margins.any and image.gain_key is not None and cut:
-            rule = "a picture cannot grow when its product was relit and the frame cuts it: the gain ends at the frame"
-            raise BadInput("not_served", f"{rule}; make a shot on the larger canvas, or one without relight")
-        spec = moved(replace(shot.spec, images=1, seed=image.seed, priority="interactive"), margins)
-        before = not image.recipe.locked
-        layout = None if body.product else await in_thread(find_layout, services.store, tenant.id, spec)
-        order = RegionOrder(
-            size=(image.width, image.height),
-            margins=margins,
-            native=engine.native_px,
-            layout=layout,
-            mask_png=await _mask_png(request, services, tenant, body, image),
-            strokes=await _strokes(body, image),
-            marks=tuple((mark.kind, tuple(mark.points)) for mark in body.marks),
-            around=before,
-        )
-        region = await cancel_on_disconnect(request, services.graph.region(order))
-        limit = services.settings.max_prompt_chars
-        touchup = TouchupSpec(
-            parent_id=image.id,
-            prompt=_given(body.prompt, spec.prompt, "prompt", limit),
-            negative_prompt=_given(body.negative_prompt, spec.negative_prompt, "negative_prompt", limit),
-            seed=(image.seed + NEXT_SEED * image.version) % (MAX_SEED + 1) if body.seed is None else body.seed,
-            strength=body.strength,
-            product=body.product,
-            box=region.box_xyxy,
-            margins=margins,
-            product_before=before,
-        )
-        add = partial(
-            services.store.shots.add,
-            tenant.id,
-            spec,
-            idempotency_key=key,
-            project_id=shot.project_id,
-            key_id=tenant.key_id,
-            sku=shot.sku,
-            meta=shot.meta,
-            row_steps=crop_row_steps(touchup.box, touchup.strength, spec, engine),
-            origin=carrier(),
-            sent=sent,
-            category=shot.category if touchup.locked else shot.category or RETOUCHED,
-            supersedes=image.id,
-            job=NewJob("touchup", touchup.to_json(), region.png),
-            price_device_s=engine.price_of(spec),
-        )
-        return await stored_by(services, add)
+        return await store_touchup(request, services, tenant, image, shot, body, key, sent, supersedes=image.id)
 
     return await answer_when_accepted(request, services, tenant, accept)
+
+
+async def store_touchup(
+    request: Request,
+    services: Services,
+    tenant: Tenant,
+    image: ImageRecord,
+    shot: ShotRecord,
+    body: TouchupRequest,
+    key: str | None,
+    sent: Mapping[str, object],
+    *,
+    supersedes: str | None,
+) -> ShotRecord:
+    """Draw the region of a touch-up of `image`, which `shot` made, and store the work.
+
+    `key` and `sent` are as in `Shots.add`. The result is the next version of the picture `supersedes`; None makes a
+    picture of its own. Raises as the route says.
+    """
+    engine = _engine_of(services, image, shot.spec)
+    margins = _margins(body, image)
+    cut = any(one.check == "frame" and one.level != "ok" for one in image.verdict.findings)
+    if margins.any and image.gain_key is not None and cut:
+        rule = "a picture cannot grow when its product was relit and the frame cuts it: the gain ends at the frame"
+        raise BadInput("not_served", f"{rule}; make a shot on the larger canvas, or one without relight")
+    spec = moved(replace(shot.spec, images=1, seed=image.seed, priority="interactive"), margins)
+    before = not image.recipe.locked
+    layout = None if body.product else await in_thread(find_layout, services.store, tenant.id, spec)
+    order = RegionOrder(
+        size=(image.width, image.height),
+        margins=margins,
+        native=engine.native_px,
+        layout=layout,
+        mask_png=await _mask_png(request, services, tenant, body, image),
+        strokes=await _strokes(body, image),
+        marks=tuple((mark.kind, tuple(mark.points)) for mark in body.marks),
+        around=before,
+    )
+    region = await cancel_on_disconnect(request, services.graph.region(order))
+    limit = services.settings.max_prompt_chars
+    touchup = TouchupSpec(
+        parent_id=image.id,
+        prompt=_given(body.prompt, spec.prompt, "prompt", limit),
+        negative_prompt=_given(body.negative_prompt, spec.negative_prompt, "negative_prompt", limit),
+        seed=(image.seed + NEXT_SEED * image.version) % (MAX_SEED + 1) if body.seed is None else body.seed,
+        strength=body.strength,
+        product=body.product,
+        box=region.box_xyxy,
+        margins=margins,
+        product_before=before,
+    )
+    add = partial(
+        services.store.shots.add,
+        tenant.id,
+        spec,
+        idempotency_key=key,
+        project_id=shot.project_id,
+        key_id=tenant.key_id,
+        sku=shot.sku,
+        meta=shot.meta,
+        row_steps=crop_row_steps(touchup.box, touchup.strength, spec, engine),
+        origin=carrier(),
+        sent=sent,
+        category=shot.category if touchup.locked else shot.category or RETOUCHED,
+        supersedes=supersedes,
+        job=NewJob("touchup", touchup.to_json(), region.png),
+        price_device_s=engine.price_of(spec),
+    )
+    return await stored_by(services, add)
 
 
 @router.get(

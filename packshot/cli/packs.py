@@ -259,6 +259,8 @@ def verify(names: Names, as_json: AsJson = False) -> None:
 
 
 def _verify(pack: Pack) -> dict[str, Any]:
+    from packshot.models.packs.weights import missing_package
+
     name = pack.name
     with stderr().status(f"hashing {name}"):
         checks = pack.verify()
@@ -278,6 +280,9 @@ def _verify(pack: Pack) -> dict[str, Any]:
             markup=False,
             soft_wrap=True,
         )
+    for role in pack.roles:
+        if missing := missing_package(pack.role(role).class_name):
+            stderr().print(f"{role}: {missing}", markup=False, soft_wrap=True)
     if not ok:
         stderr().print(f"To replace what is missing or corrupt: packshot packs fetch {name}", markup=False)
     rows = [

@@ -129,6 +129,10 @@ def shoot(
             help="A further control image, such as depth or normal=0.6,0,0.8; repeatable, one of each kind.",
         ),
     ] = None,
+    pose: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="People as OpenPose's JSON, for an engine that takes the condition pose."),
+    ] = None,
     retry: Annotated[
         str | None,
         typer.Option(metavar="MAX[:FINDING,…]", help="Paint a picture again if a finding fails, such as 2:floating."),
@@ -171,7 +175,7 @@ def shoot(
         control_scale=control,
         control_start=control_start,
         control_end=control_end,
-        conditions=read_conditions(condition or []),
+        conditions=read_conditions(condition or [], pose),
         shadow=read_shadow(shadow, shadow_direction),
         reflection=read_reflection(reflection),
         relight=read_relight(relight),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packshot.cli.poses import read_people
 from packshot.errors import BadInput
 
 __all__ = [
@@ -162,12 +163,17 @@ def read_size(text: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
-def read_conditions(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+def read_conditions(texts: Sequence[str], pose: Path | None = None) -> list[dict[str, Any]] | None:
     """Read `--condition`: KIND, KIND=SCALE or KIND=SCALE,START,END. The server knows which kinds there are.
 
-    None without any. Raises BadInput `bad_usage`.
+    `pose` is the file of `--pose`, whose people are those of the condition pose. None without any. Raises BadInput
+    `bad_usage`.
     """
-    return [_condition(text) for text in texts] or None
+    found = [_condition(text) for text in texts]
+    if pose is not None:
+        own = next((one for one in found if one["kind"] == "pose"), {"kind": "pose"})
+        found = [one for one in found if one is not own] + [own | {"people": read_people(pose)}]
+    return found or None
 
 
 def read_adapters(texts: Sequence[str]) -> list[dict[str, Any]] | None:

@@ -15,7 +15,7 @@ from packshot.client import calls
 from packshot.client import events as streams
 from packshot.client.calls import Call, Sent
 from packshot.client.catalogues import Catalogues
-from packshot.client.errors import error_of, unreachable
+from packshot.client.errors import error_of, require_painted, unreachable
 from packshot.client.events import Event, Stream, events_of
 from packshot.client.webhooks import Webhooks
 from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
@@ -369,9 +369,13 @@ class Client:
     def deliver(self, image_id: str, entries: Sequence[DeliverIn]) -> tuple[DeliveryAnswer, ...]:
         """Make channels' files of a picture, in the order of `entries`. Download them at their `url`.
 
-        Raises BadInput with an entry of `errors` for each refused file.
+        Entries with `reframe` wait until their sides are painted. Raises BadInput with an entry of `errors` for each
+        refused file, and EngineFailed when the sides could not be painted.
         """
-        return self._do(calls.deliver(image_id, entries)).deliveries
+        while (answer := self._do(calls.deliver(image_id, entries))).painting:
+            for one in answer.painting:
+                require_painted(self.wait(one.shot_id))
+        return answer.deliveries
 
     def film(
         self, image_id: str, request: ClipRequest | None = None, *, idempotency_key: str | None = None

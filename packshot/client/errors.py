@@ -9,6 +9,7 @@ import httpx
 from pydantic import ValidationError
 
 from packshot import __version__
+from packshot.contract.answers import ShotAnswer
 from packshot.contract.base import VERSION_HEADER
 from packshot.contract.problem import Problem
 from packshot.errors import KINDS, EngineFailed, FieldError, PackshotError, PreconditionFailed, Unavailable
@@ -36,6 +37,14 @@ def error_of(answer: httpx.Response) -> PackshotError:
                 error.state, error.etag = problem.state or "", answer.headers.get("etag", "")
             return error
     return EngineFailed("internal", f"{problem.code}: {problem.detail}{versions_of(answer)}")
+
+
+def require_painted(shot: ShotAnswer) -> None:
+    """Raise EngineFailed when the painting of a delivery's sides has not ended well."""
+    if shot.status != "done":
+        why = f"{shot.error.code}: {shot.error.detail}" if shot.error else shot.status
+        code = shot.error.code if shot.error and shot.error.code in EngineFailed.codes else "engine_failed"
+        raise EngineFailed(code, f"the sides must be painted before the delivery, and {shot.id} ended {why}; try again")
 
 
 def foreign_answer(answer: httpx.Response) -> PackshotError:

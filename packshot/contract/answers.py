@@ -246,6 +246,9 @@ class ConditionAnswer(Answer):
     scale: Number
     start: Number
     end: Number
+    people: tuple[tuple[tuple[Number, Number] | None, ...], ...] | None = Field(
+        None, exclude_if=absent, description="Of a pose: the people's points."
+    )
 
 
 class RelightAnswer(Answer):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.base import Answer, Moment
 from packshot.contract.light import ShadowKind
 from packshot.contract.requests import Request
+from packshot.contract.status import Status
 
 MAX_DELIVERIES = 16
 """Entries of one request."""
@@ -26,6 +29,11 @@ class DeliverIn(Request):
     shadow: ShadowKind | None = Field(
         None,
         description="contact, none, cast or floating, for a picture on a plain background; null keeps the picture's.",
+    )
+    reframe: Literal["paint"] | None = Field(
+        None,
+        description="paint: where the preset's aspect ratio or safe zone needs a larger frame than a painted scene "
+        "has, the engine paints the missing sides. null refuses such a picture.",
     )
 
 
@@ -57,10 +65,29 @@ class DeliveryAnswer(Answer):
     created_at: Moment
 
 
+class PaintingAnswer(Answer):
+    """The painting of the sides that an entry needs. Repeat the request when its shot has ended."""
+
+    entry: int = Field(description="The number of the entry in `deliver`, from 0.")
+    preset: str
+    shot_id: str = Field(description="The touch-up that paints; its picture is one of its own, in review.")
+    status: Status
+    url: str = Field(description="Path of the shot.")
+    events_url: str = Field(description="Path of the shot's event stream.")
+
+
+def none(found: tuple[object, ...]) -> bool:
+    """Whether a list is empty, and is left out of an answer."""
+    return not found
+
+
 class DeliveriesAnswer(Answer):
     """The files of one picture, in the order of the request."""
 
     deliveries: tuple[DeliveryAnswer, ...]
+    painting: tuple[PaintingAnswer, ...] = Field(
+        (), exclude_if=none, description="The entries whose sides are being painted; absent if there are none."
+    )
 
 
 DELIVERY_BODIES: tuple[type[Request], ...] = (DeliveriesRequest,)

@@ -31,7 +31,13 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.clips import ClipAnswer, ClipRequest
-from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliverIn, DeliveryAnswer
+from packshot.contract.deliveries import (
+    DeliveriesAnswer,
+    DeliveriesRequest,
+    DeliverIn,
+    DeliveryAnswer,
+    PaintingAnswer,
+)
 from packshot.contract.engines import EngineInfo, EnginesAnswer, SamplingDefaults, SamplingLimits
 from packshot.contract.events import ProgressEvent
 from packshot.contract.presets import PresetInfo, PresetsAnswer
@@ -389,6 +395,19 @@ DELIVERIES = DeliveriesAnswer(
             created_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
         ),
     )
+)
+DELIVERIES_PAINTING = DeliveriesAnswer(
+    deliveries=(),
+    painting=(
+        PaintingAnswer(
+            entry=0,
+            preset="meta-ad-9x16",
+            shot_id="sh_5e1c7a9b2d40",
+            status="queued",
+            url="/v1/shots/sh_5e1c7a9b2d40",
+            events_url="/v1/shots/sh_5e1c7a9b2d40/events",
+        ),
+    ),
 )
 
 _CLIP_ID, _CLIP_SHOT_ID = "cl_4b8e1f7a9c02", "sh_7c2d9a5e1b34"

@@ -15,7 +15,7 @@ from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, Sh
 from packshot.contract.request_base import Colour, Fraction
 from packshot.contract.request_base import Request as Request
 from packshot.contract.retry import RetryIn
-from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec, Sampler
+from packshot.contract.shot_spec import CONDITION_KINDS, POINTS, Condition, ConditionKind, LayerSpec, Sampler
 from packshot.contract.shot_style import ShotStyleIn
 from packshot.contract.status import Priority, Review
 
@@ -30,6 +30,7 @@ MAX_BOXES = 16
 MAX_STROKES = 1_000
 MAX_STROKE_POINTS = 2_000
 MAX_RADIUS_PX = 2_000
+MAX_PEOPLE = 8
 MAX_MUST_READ = 20
 MAX_WORDS_CHARS = 200
 """Longest words that name a product."""
@@ -161,6 +162,10 @@ class ReflectionIn(Request):
     blur: Fraction = Field(Reflection.blur, description="How much it blurs with the distance, 0 to 1.")
 
 
+PersonIn = Annotated[list[tuple[Fraction, Fraction] | None], Field(min_length=POINTS, max_length=POINTS)]
+"""A person's points in OpenPose's order."""
+
+
 class ConditionIn(Request):
     """A control image that guides the scene."""
 
@@ -171,6 +176,12 @@ class ConditionIn(Request):
     scale: float | None = Field(None, ge=0.0, description="Its weight; null = the engine's default control scale.")
     start: Fraction = Field(Condition.start, description="Part of the schedule after which it guides, 0 to 1.")
     end: Fraction = Field(Condition.end, description="Part of the schedule after which it no longer guides, 0 to 1.")
+    people: list[PersonIn] = Field(
+        default_factory=list,
+        max_length=MAX_PEOPLE,
+        description="Of a pose: the people, each as OpenPose's 18 points [x, y] in fractions of the canvas; null = not "
+        "seen. At least two points of each are seen.",
+    )
 
 
 class RelightIn(Request):

@@ -7,6 +7,7 @@ remain readable, and a later version can add fields without rewriting rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -23,6 +24,11 @@ CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
 
 Sampler = Literal["ddim", "euler", "unipc", "dpmpp", "lcm"]
 """The ways to step from noise to a picture that a shot can name."""
+Person = tuple[tuple[float, float] | None, ...]
+"""A person's skeleton: POINTS points (x, y) as fractions of the canvas, in OpenPose's order. None = not seen."""
+POINTS = 18
+"""Nose, neck, right shoulder, elbow, wrist, left shoulder, elbow, wrist, right hip, knee, ankle, left hip, knee, ankle,
+right eye, left eye, right ear, left ear. Right and left are the person's own."""
 GEOMETRY_KINDS: tuple[ConditionKind, ...] = ("depth", "normal")
 """The conditions that are made of the products' geometry."""
 
@@ -85,12 +91,29 @@ class Condition:
 
     `kind` is `canny` (the product's edges), `depth` or `normal` (its shape), `segmentation` (its area) or `pose` (a
     person's skeleton). `scale` is its weight. It is applied from `start` to `end` of the schedule, as fractions 0..1.
+    `people` are those of a pose.
     """
 
     kind: ConditionKind = "canny"
     scale: float
     start: float = 0.0
     end: float = 1.0
+    people: tuple[Person, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The condition as JSON; only a pose has people."""
+        stored = asdict(self)
+        people = stored.pop("people")
+        return stored | ({"people": [list(person) for person in people]} if people else {})
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Condition:
+        """The condition of `to_json`'s form."""
+        people = (
+            tuple(None if point is None else (point[0], point[1]) for point in person)
+            for person in stored.get("people") or ()
+        )
+        return cls(**{**stored, "people": tuple(people)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +206,7 @@ class ShotSpec:
 
         The edges stay in the three fields that version 0.1.0 wrote, so only further conditions are a list.
         """
-        canny, further = self.canny, [asdict(condition) for condition in self.further_conditions]
+        canny, further = self.canny, [condition.to_json() for condition in self.further_conditions]
         return {
             "canvas": {"width": self.canvas.width, "height": self.canvas.height},
             "layers": [
@@ -241,7 +264,7 @@ class ShotSpec:
                     end=stored["control_end"],
                     kind="canny",
                 ),
-                *(Condition(**condition) for condition in stored.get("conditions", ())),
+                *(Condition.from_json(condition) for condition in stored.get("conditions", ())),
             ),
             shadow=Shadow.from_json(stored["shadow"]),
             engine=stored["engine"],

@@ -22,7 +22,7 @@ from packshot.delivery.check import Shown, check, outside_of, product_box, refus
 from packshot.delivery.encoding import UNPROVEN, Proof, encode
 from packshot.delivery.files import MEDIA
 from packshot.delivery.presets import Preset, preset_named, presets
-from packshot.delivery.reframe import NO_MARGINS, extend, frame_around, inside, plain_colour
+from packshot.delivery.reframe import NO_MARGINS, extend, fits_aspect, frame_around, inside, plain_colour
 from packshot.errors import BadInput
 from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.imaging.watermark import embed, read_mark
@@ -217,7 +217,7 @@ def _reframe(draft: _Draft) -> None:
         return
     across, down = draft.preset.aspect
     (width, height), zone = draft.size, draft.preset.safe_zone or NO_MARGINS
-    fits = abs(width * down / (height * across) - 1) < 0.002  # differs only by rounding
+    fits = fits_aspect(draft.size, draft.preset.aspect)
     box = product_box(draft.pixels, draft.alpha)
     if fits and (box is None or inside(draft.size, box, zone)):
         return
@@ -246,10 +246,8 @@ def _refuse_reframing(draft: _Draft) -> NoReturn:
     (width, height), title = draft.size, draft.preset.title
     must = f"{title}: width to height must be {across}:{down}, got {width}x{height} with edges of several colours"
     if draft.generated:
-        remedy = (
-            "extending a scene needs outpainting, which this server does not have; make the picture again on a canvas"
-        )
-        raise BadInput("not_served", f"{must}; {remedy} of {across}:{down}")
+        remedy = "let the engine paint the missing sides (`reframe: paint` of POST /v1/images/{id}/deliveries)"
+        raise BadInput("not_served", f"{must}; {remedy}, or make the picture again on a canvas of {across}:{down}")
     why = "the product or its shadow touches the frame"
     remedy = f"{why}: use a smaller scale, shadow `none`, or a canvas of {across}:{down}"
     raise BadInput("preset_unmet", f"{must}; {remedy}")

@@ -15,9 +15,11 @@ import numpy as np
 from packshot.contract.presets import SafeZone
 from packshot.types import U8, BoxXYXY
 
-__all__ = ["NO_MARGINS", "Frame", "extend", "frame_around", "inside", "plain_colour"]
+__all__ = ["NO_MARGINS", "Frame", "extend", "fits_aspect", "frame_around", "inside", "plain_colour"]
 
 FAINT_LEVELS = 2  # of 255: an edge of so few levels is not seen
+ROUNDING = 0.002
+"""The largest difference of an aspect ratio that is taken for one of rounding, as a share of it."""
 NO_MARGINS = SafeZone(top=0, right=0, bottom=0, left=0)
 
 
@@ -29,6 +31,11 @@ class Frame:
     height: int
     left: int
     top: int
+
+
+def fits_aspect(size: tuple[int, int], aspect: tuple[int, int]) -> bool:
+    """Whether a picture of `size` (width, height) has this aspect ratio, but for rounding."""
+    return abs(size[0] * aspect[1] / (size[1] * aspect[0]) - 1) < ROUNDING
 
 
 def frame_around(size: tuple[int, int], aspect: tuple[int, int], box: BoxXYXY | None, zone: SafeZone) -> Frame:

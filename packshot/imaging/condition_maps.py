@@ -7,7 +7,7 @@
     segmentation    the product in the colour of ADE20K's class `box`; what is not product is black: no class, so that
                     the prompt decides what it is.
 
-There is no map for `pose`: nothing finds a person's skeleton.
+The map of `pose` shows the people of the request (`packshot.imaging.pose`): nothing finds a skeleton in a photo.
 """
 
 from __future__ import annotations

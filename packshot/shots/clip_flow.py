@@ -29,8 +29,10 @@ async def make_clip(store: Store, claim: Claim, stages: Stages, on_step: OnStep)
     image = await asyncio.to_thread(store.images.get, claim.tenant, job.image_id)
     shot = await asyncio.to_thread(store.shots.get, claim.tenant, image.shot_id)
     layout = await asyncio.to_thread(filmable, store, image, shot)
+    with span("scene_depth"):
+        depth = await stages.scene_depth(image.asset_key)
     with span("film", move=job.move, frames=job.frames):
-        async for update in stages.film(ClipOrder(image.asset_key, layout, job)):
+        async for update in stages.film(ClipOrder(image.asset_key, layout, job, depth)):
             if isinstance(update, Filmed):
                 return [NewClip(job, update.data, update.width, update.height)]
             on_step(update)

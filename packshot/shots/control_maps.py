@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from packshot.contract.shot_spec import ShotSpec
 from packshot.imaging.condition_maps import condition_maps
 from packshot.imaging.light.placed import place_geometries
+from packshot.imaging.pose import pose_map
 from packshot.shots.stages import Fitted
 from packshot.types import ConditionMaps, Framing, Geometry, Understanding
 
@@ -27,7 +29,9 @@ def control_maps(
     if products is not None:
         geometries = [product.geometry for product in products]
         shape = _bordered(place_geometries(geometries, spec.layers, spec.canvas, framing.shown_size), framing)
-    return condition_maps([one.kind for one in spec.guiding_conditions], fitted.flat, shape)
+    maps = condition_maps([one.kind for one in spec.guiding_conditions], fitted.flat, shape)
+    pose = next((one for one in spec.guiding_conditions if one.kind == "pose"), None)
+    return maps if pose is None else replace(maps, pose=pose_map(pose.people, framing.size, framing.shown_xyxy))
 
 
 def _bordered(shape: Geometry, framing: Framing) -> Geometry:

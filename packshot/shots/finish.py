@@ -342,7 +342,7 @@ class Finisher:
         def draw() -> tuple[U8, Flat]:
             return read_png(self._assets.get(order.image_key)), self._draw(order.layout).flat
 
-        return Filming(draw, order.job)
+        return Filming(draw, order.job, order.depth)
 
     def _with_shadow(self, prepared: Prepared | None, spec: ShotSpec, shadow: ShadowKind) -> U8:
         """The picture on its plain background with another shadow."""

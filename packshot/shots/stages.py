@@ -25,7 +25,7 @@ from packshot.imaging.composite import Ground
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.pictures import PictureFile
-from packshot.types import U8, BoxXYXY, Brief, Flat, Framing, Kept, Material, Render, Stroke
+from packshot.types import F32, U8, BoxXYXY, Brief, Flat, Framing, Kept, Material, Render, Stroke
 
 
 @dataclass(frozen=True)
@@ -267,11 +267,15 @@ PreparedRepaint = PreparedTouchup | PreparedEnhancement
 
 @dataclass(frozen=True)
 class ClipOrder:
-    """A clip to make. `image_key` is the finished picture's asset, and `layout` gives the product's place in it."""
+    """A clip to make. `image_key` is the finished picture's asset, and `layout` gives the product's place in it.
+
+    `depth` is the picture's depth, float32 hxw, near = large; None = it is taken for a ground before a backdrop.
+    """
 
     image_key: str
     layout: LayoutFiles
     job: ClipJob
+    depth: F32 | None = None
 
 
 @dataclass(frozen=True)
@@ -363,6 +367,13 @@ class Stages(Protocol):
         """Compare the text of a finished picture's products with their photos, or with a master.
 
         Raises NotFound when a file was deleted.
+        """
+        ...
+
+    async def scene_depth(self, image_key: str) -> F32 | None:
+        """Find the depth of a finished picture, as `ClipOrder` has it; None when the pack's geometry knows no scenes.
+
+        Raises NotFound when the picture was deleted.
         """
         ...
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import numpy as np
+
 from packshot.batching import MicroBatcher, SingleFlight
+from packshot.imaging.codec import read_png
 from packshot.imaging.resample import reduced
 from packshot.shots.cutouts import CutoutFiles, view_cutout
 from packshot.store.assets import Assets
-from packshot.types import Cutout, Understanding
+from packshot.types import F32, U8, Cutout, Understanding
 
 __all__ = ["Understandings"]
 
@@ -46,6 +49,7 @@ class Understandings:
         )
         self._assets = assets
         self._cache: SingleFlight[Understanding] = SingleFlight(CACHE_BYTES, lambda known: known.nbytes)
+        self._thread = thread
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
 
     @property
@@ -56,6 +60,16 @@ class Understandings:
     async def of(self, files: Sequence[CutoutFiles]) -> tuple[Understanding, ...]:
         """What is known of each cutout, in order. Raises NotFound when a file was deleted."""
         return tuple(await asyncio.gather(*(self._cache.get(one, partial(self._find, one)) for one in files)))
+
+    async def scene_depth(self, image_key: str, find: Callable[[U8], F32 | None]) -> F32 | None:
+        """The depth of a stored picture by `find`, which is called on the thread of the batches.
+
+        It is not kept, because a clip asks once. Raises NotFound when the picture was deleted.
+        """
+        async with self._reads:
+            picture = await asyncio.to_thread(lambda: reduced(read_png(self._assets.get(image_key)), READ_PX))
+        rgb = np.ascontiguousarray(picture[..., :3])
+        return await asyncio.get_running_loop().run_in_executor(self._thread, find, rgb)
 
     async def _find(self, files: CutoutFiles) -> Understanding:
         async with self._reads:

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from packshot.shots.layout import find_layout
 from packshot.store.store import Store
 from tests.specs import spec_of
 
+Answer = TypeVar("Answer")
 LIMIT_S = 180.0
 """A replica starts in a few seconds on an idle machine."""
 
@@ -36,17 +38,28 @@ def layout(home: Path, cup: dict[str, Any]) -> Iterator[LayoutFiles]:
         store.close()
 
 
-def understand(home: Path, layout: LayoutFiles) -> Understood:
-    """What the flow's stage answers, over handles of this process."""
+def asked(home: Path, ask: Callable[[GraphStages], Awaitable[Answer]], *, sees_scenes: bool = False) -> Answer:
+    """What the flow's stages answer, over handles of this process."""
 
-    async def ask() -> Understood:
+    async def call() -> Answer:
         finisher, understander, canny, encoder = (
             serve.get_deployment_handle(name, app_name=APPLICATION)
             for name in ("finisher", "understand", "canny", "reference_encoder")
         )
-        return await GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder).understand(layout)
+        return await ask(
+            GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder, sees_scenes=sees_scenes)
+        )
 
-    return asyncio.run(asyncio.wait_for(ask(), LIMIT_S))
+    return asyncio.run(asyncio.wait_for(call(), LIMIT_S))
+
+
+def understand(home: Path, layout: LayoutFiles) -> Understood:
+    return asked(home, lambda stages: stages.understand(layout))
+
+
+def asset_of(home: Path, image_id: str) -> str:
+    with closing(Store.from_settings(Settings(home=home))) as store:
+        return store.images.get(store.tenants.local().id, image_id).asset_key
 
 
 @pytest.mark.timeout(4 * LIMIT_S)
@@ -69,6 +82,9 @@ def test_products_are_understood_by_a_replica_that_slept_and_may_die(
     assert len(products) == 2
     assert products[0].geometry.depth.max() == 1
     assert products[0].pose == "upright"
+    picture = plain["images"][0]["url"].rpartition("/")[2]
+    key = asset_of(home, picture)
+    assert asked(home, lambda stages: stages.scene_depth(key), sees_scenes=True) is None, "mini knows products alone"
     (pid,) = replica_pids()["understand"]
     os.kill(pid, signal.SIGKILL)
     again = ray.get(understand(home, layout).products)

@@ -26,6 +26,9 @@ PARTS: dict[ControlChannel, tuple[ConditionKind, int]] = {
     "segmentation_red": ("segmentation", 0),
     "segmentation_green": ("segmentation", 1),
     "segmentation_blue": ("segmentation", 2),
+    "pose_red": ("pose", 0),
+    "pose_green": ("pose", 1),
+    "pose_blue": ("pose", 2),
 }
 """The map and its channel that a control channel shows."""
 MASKED: tuple[ControlChannel, ...] = ("masked_red", "masked_green", "masked_blue")

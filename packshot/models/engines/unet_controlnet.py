@@ -111,7 +111,7 @@ class DiffusionEngine(StepEngine):
             return row
         repaint, grey = scene.inpaint_mask, scene.product
         brief = replace(scene.brief, conditions=tuple(Condition(kind=kind, scale=1.0) for kind in self._further))
-        maps = ConditionMaps(depth=repaint, normal=grey, segmentation=grey)
+        maps = ConditionMaps(depth=repaint, normal=grey, segmentation=grey, pose=grey)
         guided = self.begin(replace(scene, brief=brief, maps=maps))
         self._predict([guided], [guided.latents])
         return row

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from packshot.errors import PackRefused
 from packshot.models.packs.files import file_fault
-from packshot.models.packs.manifest import FileSpec, HubSource
+from packshot.models.packs.manifest import PICKLED, WEIGHT_SUFFIXES, FileSpec, HubSource
 from packshot.models.packs.roles import RoleName
 
 if TYPE_CHECKING:
@@ -232,14 +232,14 @@ def _no_such_file(source: HubSource, file: str) -> str:
     near = [name for name in listed if _HALF.sub("", name).rpartition(".")[0] in stems]
     if whole := [name for name in near if name.endswith(".safetensors")]:
         return f"{where} has no {file}, but {whole[0]}; name that under `files` in the manifest"
-    if pickled := [name for name in near if name.endswith((".bin", ".pth"))]:
+    if pickled := [name for name in near if name.endswith(PICKLED)]:
         about = listed[pickled[0]].lfs
         told = f": {{sha256: {about.sha256}, bytes: {about.size}}}" if about else " with its sha256"
         return (
             f"{where} has no {file}, only the pickle {pickled[0]}; it is read without running code and converted once "
             f"if the manifest names it under `files` as `{pickled[0]}{told}`"
         )
-    names = [name for name in listed if name.endswith((".safetensors", ".bin", ".pth", ".json", ".txt"))]
+    names = [name for name in listed if name.endswith((*WEIGHT_SUFFIXES, ".json", ".txt"))]
     shown = ", ".join(names[:SHOWN_FILES]) + (" …" if len(names) > SHOWN_FILES else "") if names else "no weights"
     return f"{where} has no {file}; it has {shown}. Correct `files` or `source.subfolder` in the manifest"
 

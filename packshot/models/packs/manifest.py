@@ -25,6 +25,7 @@ from packshot.models.packs.roles import (
     CONTROL_ROLES,
     REFERENCE_ROLES,
     RENDER_ROLES,
+    SCENE_CLASSES,
     SEE_PICTURES,
     UNION_CLASSES,
     ClassName,
@@ -48,6 +49,9 @@ ControlChannel = Literal[
     "segmentation_red",
     "segmentation_green",
     "segmentation_blue",
+    "pose_red",
+    "pose_green",
+    "pose_blue",
     "masked_red",
     "masked_green",
     "masked_blue",
@@ -57,10 +61,12 @@ CHANNELS_OF_KIND: dict[ConditionKind, tuple[ControlChannel, ...]] = {
     "depth": ("depth", "depth", "depth"),
     "normal": ("normal_left", "normal_up", "normal_front"),
     "segmentation": ("segmentation_red", "segmentation_green", "segmentation_blue"),
+    "pose": ("pose_red", "pose_green", "pose_blue"),
 }
 """The control image of each condition of a union ControlNet."""
 
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".bin")
+PICKLED = (".pth", ".pt", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", *PICKLED)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = tuple[int, int]
 
@@ -139,7 +145,7 @@ class RoleSpec(_Strict):
         for path, spec in self.files.items():
             if spec.sha256 is None and self.source is None:
                 raise ValueError(f"a file beside the manifest must state its sha256, {path!r} does not")
-            if spec.sha256 is None and path.endswith((".pth", ".bin")):
+            if spec.sha256 is None and path.endswith(PICKLED):
                 raise ValueError(f"a pickle file must state its sha256, {path!r} does not")
         return self
 
@@ -296,6 +302,12 @@ class PackManifest(_Strict):
         """Which of a photo's forms the pack's detector takes; None when the pack has none."""
         spec = self.roles.get("detector")
         return None if spec is None else "embedding" if spec.class_name == "NameFinder" else "photo"
+
+    @property
+    def sees_scenes(self) -> bool:
+        """Whether the pack's geometry network was trained on scenes, so that it knows the depth of a whole picture."""
+        spec = self.roles.get("geometry")
+        return spec is not None and spec.class_name in SCENE_CLASSES
 
     @property
     def own_controls(self) -> tuple[ConditionKind, ...]:

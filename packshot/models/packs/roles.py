@@ -19,6 +19,7 @@ RoleName = Literal[
     "controlnet_depth",
     "controlnet_normal",
     "controlnet_segmentation",
+    "controlnet_pose",
     "controlnet_inpaint",
     "scheduler",
     "matting",
@@ -52,6 +53,7 @@ ClassName = Literal[
     "GroundingDinoForObjectDetection",
     "IPAdapter",
     "LCMScheduler",
+    "MoGeModel",
     "NameFinder",
     "Qwen2Tokenizer",
     "Qwen3Model",
@@ -75,9 +77,10 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
     "depth": "controlnet_depth",
     "normal": "controlnet_normal",
     "segmentation": "controlnet_segmentation",
+    "pose": "controlnet_pose",
 }
-"""The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
-in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
+"""The role of each condition's own ControlNet. A union ControlNet in the role `controlnet` serves several conditions
+(`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"),
@@ -93,7 +96,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
     "reader": ("RapidReader",),
-    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
+    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead", "MoGeModel"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
     "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
     "ip_adapter": ("IPAdapter",),
@@ -108,6 +111,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
         "UniPCMultistepScheduler",
     ),
 }
+SCENE_CLASSES: tuple[ClassName, ...] = ("DepthAnythingForDepthEstimation", "MoGeModel")
+"""The classes of the role `geometry` that know the depth of whole scenes, not of products alone."""
 UNION_CLASSES: tuple[ClassName, ...] = ("ControlNetUnionModel", "ZImageControlNetModel")
 """The ControlNets that serve several conditions."""
 
@@ -148,6 +153,7 @@ __all__ = [
     "REFERENCE_ROLES",
     "RENDER_ROLES",
     "ROLES",
+    "SCENE_CLASSES",
     "SEE_PICTURES",
     "TRAINING_ROLES",
     "UNION_CLASSES",

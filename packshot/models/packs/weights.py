@@ -6,6 +6,7 @@ libraries are imported when a model is built.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from collections.abc import Sequence
@@ -34,8 +35,15 @@ TRANSFORMERS = (
 )
 """The classes of transformers that are built from their config class alone."""
 CLIP_TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection")
+MOGE_REMEDY = "pip install git+https://github.com/microsoft/MoGe.git installs it (MIT), or leave the role geometry out"
 OWN = ("GeometryHead", "IPAdapter", "NameFinder", "RRDBNet", "SRVGGNetCompact", "SceneEncoder", "SceneJudge")
 """The networks of Packshot."""
+
+
+def missing_package(class_name: ClassName) -> str | None:
+    """What to do about the package that a class comes from and that is not here; None when nothing is missing."""
+    missing = class_name == "MoGeModel" and importlib.util.find_spec("moge") is None
+    return f"MoGeModel must have its package moge, which is not installed; {MOGE_REMEDY}" if missing else None
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
@@ -52,6 +60,8 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _sam(config)
             if class_name in OWN:
                 return _own(class_name, config)
+            if class_name == "MoGeModel":
+                return _moge(config)
             if class_name in TRANSFORMERS:
                 return _transformers(class_name, config)
             return _diffusers(class_name, config)
@@ -95,6 +105,15 @@ def _own(class_name: str, config: dict[str, Any]) -> Any:
     classes: tuple[type[Any], ...]
     classes = (GeometryHead, IPAdapter, NameFinder, RRDBNet, SRVGGNetCompact, SceneEncoder, SceneJudge)
     return {one.__name__: one for one in classes}[class_name](**config)
+
+
+def _moge(config: dict[str, Any]) -> Any:
+    """A MoGe-2 network. Its package is in no registry, so it is installed from its repository."""
+    if missing := missing_package("MoGeModel"):
+        raise PackRefused("pack_mismatch", missing)
+    from moge.model.v2 import MoGeModel
+
+    return MoGeModel(**config)
 
 
 def _transformers(class_name: str, config: dict[str, Any]) -> Any:
@@ -227,7 +246,7 @@ def load_tokenizer(spec: RoleSpec, files: dict[str, Path]) -> Tokenizer:
 
 
 def convert_pth(source: Path, out: Path) -> Path:
-    """Convert a `.pth` or `.bin` file to the safetensors file `out`, and return `out`.
+    """Convert a `.pth`, `.pt` or `.bin` file to the safetensors file `out`, and return `out`.
 
     The caller must have checked the sha256 of `source`. Raises PackRefused (pack_mismatch) when the file does not hold
     a flat dictionary of tensors.
@@ -236,7 +255,7 @@ def convert_pth(source: Path, out: Path) -> Path:
     from safetensors.torch import save_file
 
     state = torch.load(source, map_location="cpu", weights_only=True)
-    held = next((name for name in ("state_dict", "params_ema", "params") if name in state), None)
+    held = next((name for name in ("state_dict", "params_ema", "params", "model") if name in state), None)
     state = state if held is None else state[held]
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise PackRefused("pack_mismatch", f"{source.name} must hold a flat dictionary of tensors")
@@ -249,4 +268,4 @@ def convert_pth(source: Path, out: Path) -> Path:
     return out
 
 
-__all__ = ["build", "convert_pth", "load_module", "load_tokenizer"]
+__all__ = ["build", "convert_pth", "load_module", "load_tokenizer", "missing_package"]

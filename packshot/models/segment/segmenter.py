@@ -102,9 +102,10 @@ class SamEncoder:
         self._device, self._dtype = device, dtype
 
     @torch.inference_mode()
-    def encode(self, photos: Sequence[Photo]) -> list[Embedding]:
+    def encode(self, photos: Sequence[Photo], *, small_copies: bool = True) -> list[Embedding]:
         """Encode all photos in one call. Returns one embedding for each photo, in order.
 
+        `small_copies` adds the copies of the photo by which a mask decoder refines masks, where the pack has them.
         Features are float32 when the encoder runs in fp32, else float16.
         """
         if not photos:
@@ -125,7 +126,7 @@ class SamEncoder:
         embeddings = []
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):
             extras = {name: values[index].copy() for name, values in details.items()}
-            if self._thumbnail_px:
+            if self._thumbnail_px and small_copies:
                 large = thumbnail(photo, max(DETAIL_PX, self._thumbnail_px))
                 extras[THUMBNAIL] = thumbnail(Photo(large), self._thumbnail_px)
                 if large.shape != extras[THUMBNAIL].shape:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from packshot.imaging.light.ground import lying
 from packshot.imaging.light.material import gloss_of, material_cues, material_of
 from packshot.models.understand.geometry import GeometryEstimator
-from packshot.types import Cutout, Geometry, Understanding
+from packshot.types import F32, U8, Cutout, Geometry, Understanding
 
 
 class Understander:
@@ -24,6 +24,10 @@ class Understander:
         """What is known of each cutout, in order. A cutout without a visible pixel has an empty geometry."""
         geometries = self._estimator.estimate(cutouts)
         return [_understood(cutout, geometry) for cutout, geometry in zip(cutouts, geometries, strict=True)]
+
+    def scene_depth(self, picture: U8) -> F32 | None:
+        """The depth of a whole picture, as `GeometryEstimator.scene_depth` gives it."""
+        return self._estimator.scene_depth(picture)
 
 
 def _understood(cutout: Cutout, geometry: Geometry) -> Understanding:

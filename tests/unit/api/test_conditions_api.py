@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from packshot.contract.engines import EngineInfo
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import Canvas, Condition, ShotSpec
-from tests.api_graph import Api, code_of
+from tests.api_graph import ENGINES, Api, code_of
 from tests.specs import spec_of
 
 CANNY = Condition(scale=0.9)
@@ -71,6 +72,48 @@ def test_a_condition_that_the_engine_lacks_is_refused_with_the_capability(api: A
     problem = answer.json()
     assert problem["errors"][0]["loc"] == ["conditions", 1, "kind"]
     assert f"capabilities.controls (canny, depth, normal), got {kind}; leave it out" in problem["detail"]
+
+
+@pytest.fixture
+def posing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second engine takes poses too."""
+
+    def engines() -> tuple[EngineInfo, ...]:
+        first, second = ENGINES
+        able = second.capabilities.model_copy(update={"controls": ("canny", "depth", "pose")})
+        return first, second.model_copy(update={"capabilities": able})
+
+    monkeypatch.setattr(api.graph, "engines", engines)
+
+
+SEEN = [[0.5, 0.1], [0.5, 0.2], *[None] * 16]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "told"),
+    [
+        ([{"kind": "depth", "people": [SEEN]}], "conditions.0.people are for the kind pose, got 1 for depth"),
+        ([{"kind": "pose"}], "conditions.0.people must hold 1 to 8 people for the kind pose, got none; send the 18"),
+        ([{"kind": "pose", "people": [SEEN, [None] * 18]}], "must show two points of each person, got 0; leave"),
+        ([{"kind": "pose", "people": [SEEN[:17]]}], "conditions.0.people.0"),
+        ([{"kind": "pose", "people": [[[2, 0.1], *SEEN[1:]]]}], "conditions.0.people.0.0"),
+        ([{"kind": "pose", "people": [SEEN] * 9}], "conditions.0.people"),
+    ],
+)
+def test_a_pose_has_people_and_nothing_else_has(
+    api: Api, posing: None, conditions: list[dict[str, Any]], told: str
+) -> None:
+    answer = api.http.post("/v1/shots", json=api.request(engine="second", conditions=conditions))
+    assert code_of(answer) == (422, "invalid_request")
+    assert told in answer.json()["detail"]
+
+
+def test_the_people_of_a_pose_are_stored_and_told(api: Api, posing: None) -> None:
+    pose = {"kind": "pose", "scale": 0.7, "start": 0.0, "end": 0.5, "people": [SEEN]}
+    shot = api.http.post("/v1/shots", json=api.request(engine="second", conditions=[pose])).json()
+    assert shot["request"]["conditions"] == [pose]
+    [stored_pose] = api.store.shots.get(api.tenant_id, shot["id"]).spec.further_conditions
+    assert stored_pose.people == (((0.5, 0.1), (0.5, 0.2), *[None] * 16),)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,11 @@ OPERATIONS = {
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422", "429"}),
     "describe_image": ("get", "/v1/images/{image_id}.json", {"200", "404"}),
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "409", "422", "507"}),
-    "deliver_image": ("post", "/v1/images/{image_id}/deliveries", BODY | {"200", "404", "409", "507"}),
+    "deliver_image": (
+        "post",
+        "/v1/images/{image_id}/deliveries",
+        BODY | {"200", "202", "402", "404", "409", "503", "507"},
+    ),
     "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "409", "422"}),
     "create_clip": ("post", "/v1/images/{image_id}/clips", BODY | {"200", "202", "402", "404", "409"}),
     "get_clip": ("get", "/v1/clips/{clip_id}", {"200", "304", "307", "404", "409", "422"}),

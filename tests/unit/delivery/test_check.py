@@ -146,7 +146,7 @@ def test_reframing_never_crops_the_product_and_keeps_it_in_the_safe_zone(
 def test_a_scene_is_refused_and_neither_cropped_nor_stretched(name: str) -> None:
     pixels, alpha = on_plain(375, 250, (75, 75, 225, 225), (200, 180, 160))
     with pytest.raises(
-        BadInput, match=r"not_served: .*outpainting, .*; make the picture again on a canvas of \d+:\d+|g"
+        BadInput, match=r"not_served: .*reframe: paint.*make the picture again on a canvas of \d+:\d+|g"
     ):
         make(pixels, name, alpha, generated=True)
 

@@ -7,6 +7,7 @@ import pytest
 
 from packshot.contract.shot_spec import ConditionKind
 from packshot.imaging.condition_maps import PRODUCT_COLOUR, condition_maps
+from packshot.imaging.pose import pose_map
 from packshot.types import Flat, Geometry
 
 SIDE = 8
@@ -80,3 +81,15 @@ def test_a_missing_shape_or_one_of_another_size_is_refused() -> None:
         condition_maps(["depth"], flat(), None)
     with pytest.raises(ValueError, match="one size"):
         condition_maps(["depth"], Flat(np.zeros((4, 4, 4), np.uint8)), shape())
+
+
+def test_a_pose_is_drawn_as_openpose_draws_it() -> None:
+    """The neck in its joint's colour, the bone to the nose at 60 % of its own, and black elsewhere."""
+    person = ((0.5, 0.25), (0.5, 0.75), *[None] * 16)
+    drawn = pose_map([person], (64, 128), (0, 32, 64, 96))  # a square canvas in the middle of a tall scene
+    assert drawn.shape == (128, 64, 3)
+    assert drawn[32 + 48, 32].tolist() == [255, 85, 0], "the neck"
+    assert drawn[32 + 16, 32].tolist() == [255, 0, 0], "the nose"
+    assert drawn[64, 32].tolist() == [int(0.6 * part) for part in (0, 0, 255)], "the bone between them"
+    assert not drawn[:40].any()
+    assert not drawn[:, :24].any()

@@ -89,7 +89,7 @@ def designers(**shares: float) -> Scenario:
 def test_relit_shots_touchups_and_clips_are_right_and_counted(tmp_path: Path) -> None:
     """Each shot is relit and compared with the photo times its gain; touch-ups and clips are never rendered again."""
     with running(tmp_path / "home") as api, directed(api, stages := Lit(api.store)):
-        scenario = designers(relit=1, touch_ups=1, clips=1)
+        scenario = designers(relit=1, cast=1, touch_ups=1, clips=1)
         told = run(scenario, Target(api.url, [api.key]), tmp_path / "out")
         made = [len(api.http.get(f"/v1/shots?kind={kind}").json()["shots"]) for kind in ("touchup", "clip")]
     assert {name: row["why"] for name, row in told["classes"].items() if row["why"]} == {}

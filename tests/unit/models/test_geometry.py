@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from packshot.errors import PackRefused
 from packshot.imaging.light.inflation import inflated, normals_of
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.models.packs.weights import build
 from packshot.models.segment.network import build_sam
 from packshot.models.segment.segmenter import SamEncoder
 from packshot.models.understand.geometry import (
     GEOMETRY_PX,
     DepthGeometry,
+    GeometryEstimator,
     HeadGeometry,
     InflatedGeometry,
+    MoGeGeometry,
     framed,
     load_geometry,
 )
@@ -76,6 +81,15 @@ def test_maps_end_at_the_product_and_keep_its_shape() -> None:
 def test_a_cutout_of_nothing_or_one_pixel_has_a_geometry(pixels: NDArray[np.uint8]) -> None:
     [geometry] = InflatedGeometry().estimate([Cutout(pixels)])
     assert np.isfinite(geometry.depth).all()
+
+
+def test_a_cutout_of_16_px_has_depth_and_a_depth_map_by_the_shipped_head() -> None:
+    square = np.zeros((16, 16, 4), np.uint8)
+    square[2:14, 2:14] = (180, 90, 40, 255)
+    [geometry] = load_geometry(find_pack("mini", Settings()), CPU).estimate([Cutout(square)])
+    assert geometry.depth.shape == (16, 16)
+    assert np.isfinite(geometry.depth).all()
+    assert geometry.mask[2:14, 2:14].all()
 
 
 def test_a_geometry_has_maps_of_one_size() -> None:
@@ -181,6 +195,12 @@ def test_depth_anything_in_hub_layout_orders_a_product_as_transformers_does(tmp_
     assert geometry.depth[25, 96] > 0.9
     middle = geometry.normals[25, 50].astype(float) / 127
     assert middle[0] < -0.3  # it turns to the left, where the camera sees its far side rise towards it
+    picture = np.zeros((60, 120, 3), np.uint8)
+    scene = DepthGeometry(loaded.network, CPU, 56).scene_depth(picture)
+    assert scene.shape == (28, 56), "whole patches, in the picture's aspect ratio"
+    assert np.isfinite(scene).all()
+    silhouettes: GeometryEstimator = InflatedGeometry()
+    assert silhouettes.scene_depth(picture) is None, "a silhouette says nothing of a scene"
     real = DepthGeometry(loaded.network, CPU, 56).estimate([cutout(disc())])
     assert np.isfinite(real[0].depth).all()
 
@@ -195,3 +215,54 @@ def test_the_shipped_head_is_better_than_inflation_on_a_box() -> None:
     heads = (load_geometry(find_pack("mini", Settings()), CPU), InflatedGeometry())
     tilt = [float(np.mean(one.estimate([box])[0].normals[60:180, 40:120, 2])) for one in heads]
     assert tilt[0] > tilt[1]
+
+
+MOGE: dict[str, Any] = {"encoder": {"backbone": "dinov2_vits14", "intermediate_layers": 4, "dim_out": 384}}
+
+
+def moge_role() -> dict[str, Any]:
+    return {
+        "class_name": "MoGeModel",
+        "config": MOGE,
+        "source": {"repo": "Ruicheng/moge-2-vits-normal", "revision": "c" * 40},
+        "files": {"model.pt": {"sha256": "d" * 64}},
+    }
+
+
+@pytest.mark.skipif(importlib.util.find_spec("moge") is not None, reason="the package is here")
+def test_moge_without_its_package_inflates_and_the_check_names_the_remedy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pack = with_role(tmp_path / "tiny", moge_role())
+    cached = pack.cached("geometry")
+    cached.mkdir(parents=True)
+    (cached / "model.pt").touch()
+    assert pack.manifest.sees_scenes
+    assert isinstance(load_geometry(pack, CPU), InflatedGeometry)
+    assert "pip install git+https://github.com/microsoft/MoGe.git" in caplog.text
+    with pytest.raises(PackRefused, match=r"must have its package moge.*microsoft/MoGe.git installs it \(MIT\)"):
+        build("MoGeModel", MOGE)
+
+
+def test_moges_camera_is_turned_to_ours_and_its_points_to_depth() -> None:
+    class Slope(torch.nn.Module):
+        """A plane that comes nearer to the right, and faces up and to the viewer."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image: torch.Tensor, num_tokens: int) -> dict[str, torch.Tensor]:
+            count, _, height, width = image.shape
+            points = torch.zeros(count, height, width, 3)
+            points[..., 2] = torch.linspace(2, 1, width)
+            return {"points": points, "normal": torch.tensor([0.0, -0.6, -0.8]).expand(count, height, width, 3)}
+
+    slope = MoGeGeometry(Slope(), CPU)
+    [geometry] = slope.estimate([cutout(np.full((50, 100), 255, np.uint8))])
+    assert np.abs(geometry.normals[25, 50] / 127 - (0, 0.6, 0.8)).max() < 0.01
+    assert geometry.depth[25, 3] < 0.1
+    assert geometry.depth[25, 96] > 0.9
+    near = slope.scene_depth(np.zeros((100, 200, 3), np.uint8))
+    assert near.shape == (100, 200)
+    assert (np.diff(near, axis=1) > 0).all()

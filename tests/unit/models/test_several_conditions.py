@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from packshot.types import Brief, ConditionMaps, EdgeMap, Render, Scene
 from tests.tiny_pack import SIZE_PX, build_tiny_pack
 
 torch.set_num_threads(1)
-KINDS: tuple[ConditionKind, ...] = ("depth", "normal", "segmentation")
+KINDS: tuple[ConditionKind, ...] = ("depth", "normal", "segmentation", "pose")
 BRIEF = Brief("a marble table", "blurry text", seed=7, steps=4, guidance_scale=7.5, control_scale=0.8)
 DEPTH = Condition(kind="depth", scale=0.6)
 NORMAL = Condition(kind="normal", scale=1.2, start=0.25, end=0.75)
 SEGMENTATION = Condition(kind="segmentation", scale=0.5, end=0.5)
+POSE = Condition(kind="pose", scale=0.9)
 Make = Callable[..., DiffusionEngine]
 
 
@@ -56,7 +58,8 @@ def scene(brief: Brief, size: tuple[int, int] = (SIZE_PX, SIZE_PX)) -> Scene:
     product, normal, segmentation = rng.integers(0, 256, (3, height, width, 3), dtype=np.uint8)
     depth = rng.integers(0, 256, (height, width), dtype=np.uint8)
     edges = np.where(rng.random((height, width)) < 0.1, 255, 0).astype(np.uint8)
-    return Scene(product, repaint, EdgeMap(edges), brief, ConditionMaps(depth, normal, segmentation))
+    pose = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Scene(product, repaint, EdgeMap(edges), brief, ConditionMaps(depth, normal, segmentation, pose))
 
 
 def run(engine: DiffusionEngine, *rows: Denoising) -> list[Render]:
@@ -113,7 +116,7 @@ def published(engine: DiffusionEngine, wanted: Scene) -> np.ndarray:
         replace(BRIEF, conditions=(DEPTH,)),
         replace(BRIEF, conditions=(DEPTH, NORMAL), guidance_scale=1.0),
         replace(BRIEF, conditions=(DEPTH, NORMAL, SEGMENTATION), control_end=0.5),
-        replace(BRIEF, conditions=(NORMAL, SEGMENTATION), control_scale=0.0),
+        replace(BRIEF, conditions=(POSE, NORMAL, SEGMENTATION), control_scale=0.0),
     ],
     ids=["depth", "unguided", "all", "no edges"],
 )
@@ -154,7 +157,7 @@ def test_a_row_in_company_of_other_conditions_equals_itself_alone(make: Make, fa
 
 def test_every_condition_and_its_map_matter(make: Make) -> None:
     engine = make("mini")
-    base = scene(replace(BRIEF, prompt="marble", conditions=(DEPTH, NORMAL, SEGMENTATION)))
+    base = scene(replace(BRIEF, prompt="marble", conditions=(DEPTH, NORMAL, SEGMENTATION, POSE)))
     (reference,) = run(engine, engine.begin(base))
     asked, made = base.brief.conditions, base.maps.made
     others: dict[str, Scene] = {}
@@ -219,13 +222,20 @@ def test_traced_conditions_are_traced_before_the_first_scene(make: Make) -> None
         (replace(DEPTH, scale=float("nan")), "invalid_request", "depth_scale"),
         (replace(DEPTH, scale=3.0), "invalid_request", "depth_scale must be between 0 and 2"),
         (replace(DEPTH, start=0.8, end=0.2), "invalid_request", "depth_end"),
-        (Condition(kind="pose", scale=1.0), "engine_cannot", "got pose"),
     ],
 )
 def test_a_condition_beyond_the_limits_is_refused(make: Make, condition: Condition, code: str, told: str) -> None:
     with pytest.raises(BadInput, match=told) as refused:
         make("mini").begin(scene(replace(BRIEF, conditions=(condition,))))
     assert refused.value.code == code
+
+
+def test_a_condition_without_a_network_is_refused(tmp_path: Path) -> None:
+    build_tiny_pack(tmp_path / "tiny", controls=("depth",))
+    engine = DiffusionEngine(find_pack("tiny", Settings(pack_path=str(tmp_path), home=tmp_path / "home")))
+    with pytest.raises(BadInput, match=r"serves \(canny, depth\), got pose; leave it out") as refused:
+        engine.begin(scene(replace(BRIEF, conditions=(POSE,))))
+    assert refused.value.code == "engine_cannot"
 
 
 def test_a_condition_without_its_map_is_refused(make: Make) -> None:

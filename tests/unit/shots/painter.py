@@ -20,7 +20,7 @@ from packshot.shots.stages import ClipOrder, Filmed, PreparedRepaint, Proofread,
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
-from packshot.types import Brief, ConditionMaps, EdgeMap, Framing, Render, Understanding
+from packshot.types import F32, Brief, ConditionMaps, EdgeMap, Framing, Render, Understanding
 from tests.quick_stages import UNKNOWN
 from tests.specs import STAMP
 
@@ -39,6 +39,8 @@ class Painter:
         self.understood: list[LayoutFiles] = []
         self.shown: list[tuple[tuple[PictureFile, ...], float, str]] = []
         self.followed: list[References | None] = []
+        self.depth: F32 | None = None
+        self.seen: list[str] = []
         self.closed = 0
         if not held:
             self.let_go.set()
@@ -109,6 +111,10 @@ class Painter:
 
     async def proofread(self, png: bytes, order: TextOrder) -> Proofread:
         return await asyncio.to_thread(self.finisher.proofread, png, order)
+
+    async def scene_depth(self, image_key: str) -> F32 | None:
+        self.seen.append(image_key)
+        return self.depth
 
     async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
         self.started.set()

@@ -54,6 +54,25 @@ async def test_a_clip_has_a_step_for_each_frame(
     assert (getattr(file, "n_frames", 1), file.size) == (24, (done.clip.width, done.clip.height))
 
 
+async def test_the_scene_moves_by_the_pictures_depth_where_the_pack_knows_it(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
+    """Two clips of one picture differ when the second has a depth, and the picture is looked at once for each."""
+    spec = spec_for(images=1)
+    picture = await a_picture(store, settings, spec)
+    files = []
+    for depth in (None, np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64).T):
+        stages = Painter(store)
+        stages.depth = depth
+        clip_id = order(store, picture, spec)
+        assert await Director(store, stages, settings, worker="w").run_next() == clip_id
+        found = now(store, clip_id).clip
+        assert found is not None
+        assert stages.seen == [store.images.get(store.tenants.local().id, picture).asset_key]
+        files.append(store.assets.get(found.asset_key))
+    assert files[0] != files[1]
+
+
 async def test_a_director_films_one_clip_at_a_time_and_pictures_pass(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:

@@ -91,3 +91,60 @@ def test_the_keyboard_paints_and_what_cannot_be_painted_is_said(page: Page) -> N
 def test_the_dialog_of_touchups_is_accessible(page: Page, theme: str) -> None:
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     assert [found["id"] for found in Axe().run(page).response["violations"]] == []
+
+
+def test_an_edge_is_dragged_outwards_and_painted(page: Page) -> None:
+    handle = page.get_by_role("slider", name="Grow the picture on the right")
+    box, shown = handle.bounding_box(), page.locator("#touch-shown").bounding_box()
+    assert box is not None
+    assert shown is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + shown["width"] / 4, box["y"], steps=4)
+    assert page.locator("#touch-shown").bounding_box() == pytest.approx(shown, abs=1), "the picture stays in its place"
+    page.mouse.up()
+    expect(page.get_by_label("Right", exact=True)).to_have_value("64")
+    handle.press("ArrowRight")
+    expect(handle).to_have_attribute("aria-valuetext", "72 px")
+    handle.press("ArrowLeft")
+    page.get_by_role("button", name="Repaint").click()
+    expect(page.locator("#touch-state")).to_have_text("Version 2 is ready.")
+    expect(page.locator("#touch-shown")).to_have_js_property("naturalWidth", 320)
+
+
+def test_a_reviewers_mark_is_repainted_and_the_new_version_is_reviewed(page: Page) -> None:
+    page.goto("/review")
+    page.wait_for_selector("body[data-shown]")
+    field = page.get_by_label("Paint there, where you marked")
+    expect(field).to_be_hidden()
+    first = page.locator("body").get_attribute("data-shown")
+    page.keyboard.press("m")
+    box = page.locator("#content").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 5, box["y"] + box["height"] / 5)
+    page.mouse.up()
+    expect(field).to_have_value("")  # the scene's own prompt
+    field.fill("a green leaf")
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.locator("#facts")).to_contain_text("Version 2")
+    expect(page.locator("#state")).to_have_text("In review")
+    expect(page.locator("#prompt")).to_be_visible()
+    assert page.locator("body").get_attribute("data-shown") != first
+    expect(field).to_be_hidden()
+    expect(page.get_by_role("button", name="Approve")).to_be_enabled()
+
+
+def test_the_sides_that_a_channel_lacks_are_painted_and_the_file_is_saved(page: Page) -> None:
+    page.get_by_role("button", name="Close").last.click()
+    sides = page.get_by_role("button", name="Paint the sides")
+    expect(sides).to_be_hidden()
+    page.get_by_label("Deliver as").select_option("meta-ad-9x16")
+    with page.expect_download() as saved:
+        sides.click()
+    assert saved.value.suggested_filename.endswith("-meta-ad-9x16.jpg")
+    expect(page.locator("#preset-words")).to_contain_text("the engine painted")
+    page.get_by_label("Deliver as").select_option("meta-ad-1x1")
+    expect(sides).to_be_hidden()
