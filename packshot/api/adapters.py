@@ -154,7 +154,10 @@ def _required_trigger(read: AdapterFile, trigger: str) -> str:
 
 
 def engine_for(services: Services, name: str) -> EngineInfo:
-    """The engine that an adapter is for, or is trained for. Raises BadInput `unknown_engine`, and `engine_cannot` for one without them."""
+    """The engine that an adapter is for, or is trained for.
+
+    Raises BadInput `unknown_engine`, and `engine_cannot` for one without adapters.
+    """
     engines = services.graph.engines()
     able = next((one for one in engines if one.capabilities.adapters), engines[0])
     engine = pick_engine(name or able.name, engines)

@@ -98,7 +98,7 @@ def training_answer(record: TrainingRecord) -> TrainingAnswer:
     | problems_json(*BODY_PROBLEMS, NotFound, Conflict, BudgetSpent),
     openapi_extra=body_json(examples.TRAINING_REQUEST)
     | headers_json(
-        Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same training."
+        Idempotency_Key="1 to 255 printable ASCII characters. A repeat with the key returns the same training."
     ),
 )
 async def create_training(request: Request, response: Response, services: Wired, tenant: Caller) -> TrainingAnswer:

@@ -115,7 +115,7 @@ class Folder:
         (self.out / "stop").touch()
 
     def progress(self, spent_s: float, *, with_state: bool) -> Progress:
-        """What changed since the last call. `spent_s` are the seconds since then. `with_state` packs a new checkpoint."""
+        """What changed since the last call, `spent_s` seconds ago. `with_state` packs a new checkpoint."""
         step, loss = self.latest()
         sheet, curves = (self._changed(name) for name in ("sheet.png", "loss.png"))
         state = self.packed() if with_state and self._moved("checkpoint.pt") else None

@@ -271,7 +271,7 @@ class _Run:
         """Start the process. Its standard input stays open until this process ends."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         with (self.folder.root / LOG).open("wb") as errors:
-            self._child = subprocess.Popen(
+            self._child = subprocess.Popen(  # noqa: S603 - this interpreter, and a folder that we made
                 [sys.executable, "-m", "packshot.training.jobs.child", str(self.folder.root)],
                 stdin=subprocess.PIPE,
                 stdout=errors,
