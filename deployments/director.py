@@ -21,6 +21,7 @@ from deployments.ray_support.calls import await_with_arguments, retry_once, to_b
 from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
+from deployments.ray_support.training import TrainerCalls
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.imaging.fingerprint import Fingerprint
@@ -61,7 +62,8 @@ DIRECTOR_CONNECTIONS = {
 class DirectorDeployment:
     """Runs shots. The handles are the stages that a shot passes through.
 
-    `generators` maps the name of each engine's pack to its generators, the default engine first.
+    `generators` maps the name of each engine's pack to its generators, the default engine first. `trainer` runs
+    trainings, which one of the directors calls for; None = this cluster runs none.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class DirectorDeployment:
         canny: DeploymentHandle[Any],
         generators: dict[str, DeploymentHandle[Any]],
         reference_encoder: DeploymentHandle[Any],
+        trainer: DeploymentHandle[Any] | None = None,
     ) -> None:
         settings = Settings()
         require_shared_store(settings)
@@ -110,6 +113,9 @@ class DirectorDeployment:
             loop.create_task(fingerprint_old_files(self._store, self._stages.fingerprint)),
             loop.create_task(sender.forever(settings.poll_s)),
         ]
+        self._training = None
+        if context.rank.rank == 0 and trainer is not None:
+            self._training = TrainerCalls(self._store, trainer, tuple(generators))
         if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
             wake = partial(self._due.wake, spread=True)
             heard = (listen(settings, QUEUED, wake), listen(settings, OUTBOX, sender.wake))
@@ -148,6 +154,8 @@ class DirectorDeployment:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
                 self._director.elsewhere = await asyncio.to_thread(self._store.clusters.elsewhere, self._cluster[1])
+                if self._active and self._training is not None:
+                    await self._training.look()
                 if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                     log.info("swept %s", swept)
             except Exception:
@@ -166,6 +174,8 @@ class DirectorDeployment:
     def __del__(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._training is not None:
+            self._training.close()
         self._director.release_all()
         with suppress(PackshotError):
             self._store.clusters.leave(self._cluster[0])

@@ -206,8 +206,17 @@ class TestRunning:
 
     @pytest.mark.soak
     def test_a_training_ends_when_its_seconds_are_used_up(self, store: Store, brand: Tenant) -> None:
-        training_id = add(store, brand, epochs=90, max_s=6.0)
-        run(store)
+        training_id = add(store, brand, epochs=90, max_s=1e6)
+
+        async def used_up() -> None:
+            worker = worker_of(store)
+            task = asyncio.create_task(worker.run_next())
+            await until(lambda: worker._running is not None and worker._running.folder.latest()[0] > 1)
+            with store.database.write() as connection:
+                connection.execute(update(training).values(max_s=0.1))
+            await task
+
+        asyncio.run(used_up())
         ended = now(store, brand, training_id)
         assert ended.ended is not None
         assert "used up" in ended.ended
