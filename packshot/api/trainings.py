@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from packshot.api.accept import checked_label, checked_name, checked_prompt, json_body
 from packshot.api.adapters import engine_for
@@ -44,6 +45,8 @@ from packshot.store.training_records import NewTraining, TrainingOrder, Training
 from packshot.training.spec import TAG
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"], responses=keyed_problems_json())
+
+At = Annotated[str, Query(description="Any text, to read past a browser's own copies; it selects nothing.")]
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Limit of a request's body: its captions may be long."""
@@ -315,7 +318,9 @@ async def delete_training(training_id: str, services: Wired, tenant: Caller) -> 
     response_class=Response,
     responses=file_json("The samples before the training and after its epochs.", "image/png") | problems_json(NotFound),
 )
-async def get_training_sheet(training_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+async def get_training_sheet(
+    training_id: str, request: Request, services: Wired, tenant: Caller, at: At = ""
+) -> Response:
     """404 without `samples`, and before the first ones are painted. It changes while the training runs."""
     record = await in_thread(services.store.trainings.get, tenant.id, training_id)
     return await _file(request, services, record, record.sheet_key, "samples")
@@ -329,7 +334,9 @@ async def get_training_sheet(training_id: str, request: Request, services: Wired
     responses=file_json("The loss, and the errors as multiples of the untrained engine's.", "image/png")
     | problems_json(NotFound),
 )
-async def get_training_loss(training_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+async def get_training_loss(
+    training_id: str, request: Request, services: Wired, tenant: Caller, at: At = ""
+) -> Response:
     """404 before the first epoch. It changes while the training runs."""
     record = await in_thread(services.store.trainings.get, tenant.id, training_id)
     return await _file(request, services, record, record.loss_key, "curves")

@@ -58,7 +58,7 @@ def test_the_four_profiles_ship() -> None:
     assert profile_names() == ["laptop", "node", "one-gpu", "production"]
     assert load_profile("node").machine.gpus == 8
     production = load_profile("production")
-    assert set(production.pools) == {"cpu", "segment", "paint"}
+    assert set(production.pools) == {"cpu", "segment", "paint", "train"}
     scaled = {name: stage for name, stage in production.stages.items() if name != "producer"}  # one does it
     assert all(stage.range.max > stage.range.min for stage in scaled.values())
     assert production.stages["generator"].range.min == 0
@@ -192,7 +192,12 @@ def test_a_profile_of_ones_own_loads_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", profile_names())
 @pytest.mark.parametrize(
     ("stage", "deployment"),
-    [("detector", "Detector"), ("understand", "Understand"), ("reference_encoder", "ReferenceEncoder")],
+    [
+        ("detector", "Detector"),
+        ("understand", "Understand"),
+        ("reference_encoder", "ReferenceEncoder"),
+        ("trainer", "Trainer"),
+    ],
 )
 def test_what_few_requests_need_sleeps_in_every_shipped_profile(name: str, stage: StageName, deployment: str) -> None:
     import graphs.product_shot
