@@ -109,7 +109,7 @@ async def create_training(request: Request, response: Response, services: Wired,
 
     Its steps are counted as the published recipe counts: 65 pictures x 6 repeats / batch 2 = 195 an epoch, x 10 epochs
     = 1,950. 422 `dataset_refused` for too few or too many pictures, `tag_refused` for a tag that the engine knows, and
-    `not_served` where no trainer is served. 409 `not_approved` and `name_taken`. 429 `budget_spent`.
+    `not_served` where no trainer is served. 409 `not_approved` and `name_taken`. 402 `budget_spent`.
     """
     key = idempotency_key(request)
     body = await json_body(request, TrainingRequest, MAX_BODY_BYTES)

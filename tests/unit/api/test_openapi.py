@@ -115,7 +115,7 @@ OPERATIONS = {
     "get_adapter": ("get", "/v1/adapters/{adapter_id}", {"200", "404"}),
     "change_adapter": ("patch", "/v1/adapters/{adapter_id}", BODY | {"200", "404", "409"}),
     "delete_adapter": ("delete", "/v1/adapters/{adapter_id}", {"204", "404", "409"}),
-    "create_training": ("post", "/v1/trainings", BODY | {"202", "404", "409"}),
+    "create_training": ("post", "/v1/trainings", BODY | {"202", "402", "404", "409"}),
     "list_trainings": ("get", "/v1/trainings", {"200", "422"}),
     "get_training": ("get", "/v1/trainings/{training_id}", {"200", "404"}),
     "cancel_training": ("post", "/v1/trainings/{training_id}/cancel", {"202", "404", "409"}),
@@ -349,6 +349,7 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "create_style": "#/components/schemas/StyleRequest",
         "change_style": "#/components/schemas/StyleChange",
         "find_palette": "#/components/schemas/PaletteRequest",
+        "create_training": "#/components/schemas/TrainingRequest",
         "change_adapter": "#/components/schemas/AdapterChange",
         "create_webhook": "#/components/schemas/WebhookRequest",
         "hold_tenant": "#/components/schemas/HoldRequest",
@@ -373,6 +374,7 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
         "touch_up_image": {"Idempotency-Key", "Prefer"},
         "enhance_photo": {"Idempotency-Key", "Prefer"},
         "create_clip": {"Idempotency-Key", "Prefer"},
+        "create_training": {"Idempotency-Key"},
         "watch_shot": {"Last-Event-ID"},
         "watch_shots": {"Last-Event-ID"},
         **{f"{change}_catalogue": {"If-Match"} for change in ("start", "pause", "resume", "cancel", "retry")},
@@ -403,6 +405,8 @@ def test_files_name_their_types(document: Json) -> None:
         "get_image_gain": ["image/png"],
         "get_set_report_picture": ["image/png"],
         "get_style_thumbnail": ["image/png"],
+        "get_training_sheet": ["image/png"],
+        "get_training_loss": ["image/png"],
         "get_shared_image": ["image/png"],
     }
 

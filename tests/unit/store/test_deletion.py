@@ -168,7 +168,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "share_links": 1,
         "webhooks": 1,
         "budgets": 1,
-        "key_usages": 3,
+        "key_usages": 2,
         "sku_usages": 2,
         "audit_events": 21,
     }
