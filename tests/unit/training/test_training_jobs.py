@@ -21,6 +21,7 @@ from packshot.errors import BadInput, BudgetSpent, Conflict, LeaseLost, NotFound
 from packshot.imaging.codec import encode_png
 from packshot.settings import Settings
 from packshot.store.records import Tenant
+from packshot.store.schema import tenant
 from packshot.store.schema_trainings import training
 from packshot.store.store import Store
 from packshot.store.training_records import (
@@ -339,6 +340,23 @@ class TestTheStore:
             store.trainings.add(brand.id, replace(new, name=f"B{nth}"), sent={})
         with pytest.raises(Overloaded, match="queue_full"):
             store.trainings.add(brand.id, replace(new, name="C"), sent={})
+
+    def test_ended_trainings_go_with_their_retention_and_live_ones_stay(self, store: Store, brand: Tenant) -> None:
+        ended, live = add(store, brand), add(store, brand, "Second")
+        claim = store.training_work.claim("w", [PACK])
+        assert claim is not None
+        store.training_work.tell(claim, Progress(step=1, loss=0.5, spent_s=1.0, sheet=b"sheet"))
+        store.training_work.end(claim, EndedTraining(status="done"))
+        key = now(store, brand, ended).sheet_key
+        assert key is not None
+        with store.database.write() as connection:
+            connection.execute(update(training).where(training.c.id == ended).values(finished_at=1.0))
+        assert store.retention.sweep()["trainings"] == 0  # without retention, nothing goes
+        with store.database.write() as connection:
+            connection.execute(update(tenant).where(tenant.c.id == brand.id).values(retention_days=1.0))
+        assert store.retention.sweep()["trainings"] == 1
+        assert not store.assets.exists(key)
+        assert now(store, brand, live).status == "queued"
 
     def test_a_waiting_training_is_cancelled_at_once_and_deleted(self, store: Store, brand: Tenant) -> None:
         training_id = add(store, brand)
