@@ -113,9 +113,7 @@ class DirectorDeployment:
             loop.create_task(fingerprint_old_files(self._store, self._stages.fingerprint)),
             loop.create_task(sender.forever(settings.poll_s)),
         ]
-        self._training = None
-        if context.rank.rank == 0 and trainer is not None:
-            self._training = TrainerCalls(self._store, trainer, tuple(generators))
+        self._training = None if trainer is None else TrainerCalls(self._store, trainer, tuple(generators))
         if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
             wake = partial(self._due.wake, spread=True)
             heard = (listen(settings, QUEUED, wake), listen(settings, OUTBOX, sender.wake))
@@ -154,8 +152,8 @@ class DirectorDeployment:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
                 self._director.elsewhere = await asyncio.to_thread(self._store.clusters.elsewhere, self._cluster[1])
-                if self._active and self._training is not None:
-                    await self._training.look()
+                if self._active and self._training is not None and serve.get_replica_context().rank.rank == 0:
+                    await self._training.look()  # one of the directors does; its rank may change
                 if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                     log.info("swept %s", swept)
             except Exception:

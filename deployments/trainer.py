@@ -44,11 +44,18 @@ class TrainerDeployment:
             threads=threads,
             meter=RayMeter(),
         )
+        self._one_at_a_time = asyncio.Lock()
+        self._task: asyncio.Task[str | None] | None = None
 
     async def run_next(self) -> str | None:
-        """Claim a training, run it and keep its result. Returns its id; None when none is due."""
-        # Shielded: a caller that dies stops no training. It ends with this replica.
-        return await asyncio.shield(asyncio.ensure_future(self._worker.run_next()))
+        """Claim a training, run it and keep its result. Returns its id; None when none is due.
+
+        A caller that dies stops no training: the next call waits here until it has ended.
+        """
+        async with self._one_at_a_time:
+            if self._task is None or self._task.done():
+                self._task = asyncio.ensure_future(self._worker.run_next())
+            return await asyncio.shield(self._task)
 
     def __del__(self) -> None:
         self._worker.close()

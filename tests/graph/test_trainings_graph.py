@@ -14,8 +14,8 @@ import pytest
 
 from tests.api_graph import png
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
-WITHIN_S = 400.0
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1500)]
+WITHIN_S = 700.0
 
 
 def begin(http: httpx.Client, name: str, **fields: Any) -> str:
