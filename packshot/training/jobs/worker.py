@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import packshot
+from packshot.contract.status import Status
 from packshot.errors import LeaseLost, NotFound, Overloaded, PackshotError, StorageFull, Unavailable
 from packshot.meter import Meter, NoMeter
 from packshot.models.adapters.base import check_base
@@ -194,7 +195,7 @@ class TrainingWorker:
         data = result or await asyncio.to_thread(folder.last_epoch)
         ended = None if result is None else await asyncio.to_thread(folder.ended)
         whole = ended == "whole"
-        status = "failed" if trouble else "cancelled" if run.why == CANCELLED and not whole else "done"
+        status: Status = "failed" if trouble else "cancelled" if run.why == CANCELLED and not whole else "done"
         told = None if whole or trouble else run.why or ended
         adapter, code, detail = None, trouble.code if trouble else None, trouble.detail if trouble else None
         step, _ = await asyncio.to_thread(folder.latest)
@@ -237,7 +238,7 @@ class TrainingWorker:
         )
         return new, steps
 
-    async def _keep(self, write: partial[object]) -> None:
+    async def _keep(self, write: Callable[[], object]) -> None:
         """Call `write` until it succeeds. Raises an outage's error when it lasts longer than `max_outage_s`."""
         give_up_at = time.monotonic() + self._settings.max_outage_s
         while True:
