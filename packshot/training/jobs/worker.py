@@ -130,7 +130,7 @@ class TrainingWorker:
             over = run.over()
             now = time.monotonic()
             if over or now - beat_at >= min(self._settings.heartbeat_s, self._settings.lease_s / 3):
-                beat = await self._tell(run, with_state=not over and now - state_at >= STATE_EVERY_S)
+                beat = await self._tell(run, with_state=now - state_at >= STATE_EVERY_S or (over and run.status != 0))
                 beat_at = now
                 if beat is not None:
                     state_at = now if run.packed else state_at
@@ -158,6 +158,7 @@ class TrainingWorker:
             return None
         run.paid(spent_s)
         run.packed = progress.state is not None
+        run.attempt = 1 if run.packed else run.attempt
         self._meter.count("packshot_training_seconds_total", spent_s)
         return beat
 
@@ -183,10 +184,10 @@ class TrainingWorker:
 
     async def _postpone(self, run: _Run, code: str, detail: str) -> None:
         """Let it be tried again; after the last attempt it fails, and keeps what it has learned."""
-        if run.claim.attempt >= self._settings.max_attempts:
+        if run.attempt >= self._settings.max_attempts:
             await self._end(run, Trouble(code, detail))
             return
-        wait_s = RETRY_S * run.claim.attempt
+        wait_s = RETRY_S * run.attempt
         await self._keep(partial(self._store.training_work.postpone, run.claim, code, detail, wait_s))
 
     async def _end(self, run: _Run, trouble: Trouble | None, result: bytes | None = None) -> None:
@@ -264,6 +265,8 @@ class _Run:
         self.why: str | None = None
         """Why it is stopped; None = it is not."""
         self.packed = False
+        self.attempt = claim.attempt
+        """Attempts since it last made progress, this one included."""
         self.status: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._since = time.monotonic()

@@ -165,9 +165,6 @@ class TestRunning:
             worker = worker_of(store)
             task = asyncio.create_task(worker.run_next())
             await until(lambda: worker._running is not None and (worker._running.folder.out / "checkpoint.pt").exists())
-            running = worker._running
-            assert running is not None
-            await worker._tell(running, with_state=True)
             os.kill(child_of(worker), signal.SIGKILL)
             await task
 
