@@ -37,6 +37,8 @@ FURTHER = f"{GENERATOR}-"
 """Start of the names of generators of further engines; the rest is the engine's name."""
 GATEWAY, PHOTO_DECODER = "gateway", "photo_decoder"
 CLICKS = ("sam_encoder", "mask_decoder")
+TRAINER = "trainer"
+"""It follows its own calls alone, one for each training: shots do not wake it, and trainings wake nothing else."""
 
 FAST_S = 15.0
 """The director's short window in seconds. A test checks that packshot/shots/load_report.py uses the same."""
@@ -285,7 +287,7 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         keep = _keep(peaks[name], seen.at_s - plan.calm_s)
         moved = _move(stage.target, need, keep, shrank_recently=shrank_s < plan.steady_s)
         worked_at_s = kept[name].busy_at_s if name in kept and len(kept) > 1 else busy_at_s
-        awake = seen.at_s - worked_at_s < plan.idle_s
+        awake = name != TRAINER and seen.at_s - worked_at_s < plan.idle_s
         replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
         if replicas[name] < stage.target:
             shrank_at_s[name] = seen.at_s
@@ -399,10 +401,10 @@ def _target_ongoing(seen: Seen, name: str) -> float:
 def _busy(seen: Seen) -> bool:
     """Whether a shot waits, runs or arrived lately, or a stage has ongoing calls.
 
-    Calls of the gateway and of directors do not count, because these also poll without work.
+    Calls of the gateway and of directors do not count, because these also poll without work, nor do trainings.
     """
     work = (demand.here + demand.fast for demand in (seen.interactive, seen.catalogue))
-    calls = (stage.ongoing for name, stage in seen.stages.items() if name not in ("gateway", DIRECTOR))
+    calls = (stage.ongoing for name, stage in seen.stages.items() if name not in (GATEWAY, DIRECTOR, TRAINER))
     return any(w.shots > 0 for w in work) or any(ongoing > 0 for ongoing in calls)
 
 

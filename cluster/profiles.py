@@ -36,15 +36,21 @@ StageName = Literal[
     "generator",
     "finisher",
     "director",
+    "trainer",
 ]
 DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
-OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer")
-"""Deployed only when the profile names them. Otherwise the gateway does their work."""
+OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer", "trainer")
+"""Deployed only when the profile names them. Otherwise the gateway does the work of the first two, and there are no
+trainings."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 ALSO_ON_CPU: tuple[GpuStage, ...] = ("detector", "understand", "reference_encoder")
 """GPU stages that run on the CPU where a profile gives them no share."""
-ASLEEP: tuple[StageName, ...] = ("detector", "understand", "reference_encoder")
+TRAINER: StageName = "trainer"
+"""It may have a share of a GPU too, of which a training takes what it needs (docs/plan.md)."""
+ASLEEP: tuple[StageName, ...] = ("detector", "understand", "reference_encoder", TRAINER)
 """Deployments whose own default is no replica until a call comes, and then one; as that of further engines is."""
+ThreadedRole = Literal["encoder", "decoder", "detector", "understand", "reference", "generator", "trainer"]
+"""What has a number of torch threads: an argument of the application, `{role}_threads`."""
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
@@ -200,8 +206,8 @@ class Profile(Strict):
     pack: str = ""
     engines: tuple[str, ...] = ()
     segmenter: str = ""
-    threads: dict[Literal["encoder", "decoder", "detector", "understand", "reference", "generator"], int] = Field(
-        default_factory=dict
+    threads: dict[Literal["encoder", "decoder", "detector", "understand", "reference", "generator", "trainer"], int] = (
+        Field(default_factory=dict)
     )
     autoscaling: Pipeline | None = None
     head: Head | None = None
@@ -331,7 +337,7 @@ def _check_shares(profile: Profile) -> None:
             raise ValueError(f"a cpu profile must not have gpu_share, got {shares}; set device: cuda")
         return
     must = [name for name in GPU_STAGES if name not in ALSO_ON_CPU]
-    if not set(must) <= {kind_of(name) for name in shares} <= set(GPU_STAGES):
+    if not set(must) <= {kind_of(name) for name in shares} <= {*GPU_STAGES, TRAINER}:
         rule = f"{', '.join(must)} must have gpu_share, {', '.join(ALSO_ON_CPU)} may, and no other stage"
         raise ValueError(f"{rule}, got {shares}")
     for name in profile.gpu_stages:

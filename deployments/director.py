@@ -21,6 +21,7 @@ from deployments.ray_support.calls import await_with_arguments, retry_once, to_b
 from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
+from deployments.ray_support.training import TrainerCalls
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.imaging.fingerprint import Fingerprint
@@ -62,7 +63,8 @@ class DirectorDeployment:
     """Runs shots. The handles are the stages that a shot passes through.
 
     `generators` maps the name of each engine's pack to its generators, the default engine first. `sees_scenes` says
-    that `understand` knows the depth of whole pictures (`PackManifest.sees_scenes`).
+    that `understand` knows the depth of whole pictures (`PackManifest.sees_scenes`). `trainer` runs trainings, which
+    one of the directors calls for; None = this cluster runs none.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class DirectorDeployment:
         generators: dict[str, DeploymentHandle[Any]],
         reference_encoder: DeploymentHandle[Any],
         sees_scenes: bool = False,
+        trainer: DeploymentHandle[Any] | None = None,
     ) -> None:
         settings = Settings()
         require_shared_store(settings)
@@ -113,6 +116,7 @@ class DirectorDeployment:
             loop.create_task(fingerprint_old_files(self._store, self._stages.fingerprint)),
             loop.create_task(sender.forever(settings.poll_s)),
         ]
+        self._training = None if trainer is None else TrainerCalls(self._store, trainer, tuple(generators))
         if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
             wake = partial(self._due.wake, spread=True)
             heard = (listen(settings, QUEUED, wake), listen(settings, OUTBOX, sender.wake))
@@ -151,6 +155,8 @@ class DirectorDeployment:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
                 self._director.elsewhere = await asyncio.to_thread(self._store.clusters.elsewhere, self._cluster[1])
+                if self._active and self._training is not None and serve.get_replica_context().rank.rank == 0:
+                    await self._training.look()  # one of the directors does; its rank may change
                 if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                     log.info("swept %s", swept)
             except Exception:
@@ -169,6 +175,8 @@ class DirectorDeployment:
     def __del__(self) -> None:
         for task in self._tasks:
             task.cancel()
+        if self._training is not None:
+            self._training.close()
         self._director.release_all()
         with suppress(PackshotError):
             self._store.clusters.leave(self._cluster[0])

@@ -50,7 +50,7 @@ class GatewayDeployment:
 
     `served` names the packs. `encoder` and `mask_decoder` answer clicks and `detector` words, `finisher` makes files
     and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer`
-    produces catalogues; with None, this replica does.
+    produces catalogues; with None, this replica does. `trains` is whether the directors have a trainer.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class GatewayDeployment:
         director: DeploymentHandle[Any],
         photo_decoder: DeploymentHandle[Any] | None,
         producer: DeploymentHandle[Any] | None,
+        trains: bool = False,
     ) -> None:
         self._settings = Settings()
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
         stages = (encoder, mask_decoder, detector, finisher, director)
-        self._graph = ServeGraph(served, self._settings, self._store, *stages)
+        self._graph = ServeGraph(served, self._settings, self._store, *stages, trains=trains)
         self._cores = CoresInUse()
         self._upload_decoder: Decoder = (
             LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)

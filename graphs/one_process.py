@@ -86,6 +86,7 @@ from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.telemetry.logs import configure_logs
 from packshot.telemetry.traces import configure_traces, span
+from packshot.training.jobs.check import check_training
 from packshot.types import (
     F32,
     Brief,
@@ -389,6 +390,9 @@ class LocalGraph:
         encode_ms, decode_ms = (encoded_at - started_at) * 1000, (time.perf_counter() - encoded_at) * 1000
         return Segmented(masks, {"queue": 0.0, "encode": encode_ms, "decode": decode_ms})
 
+    trains = False
+    """One process runs one command; `packshot train` trains without a server."""
+
     @property
     def finds_words(self) -> bool:
         return self._detector_reads is not None
@@ -454,6 +458,9 @@ class LocalGraph:
 
     async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
         return await asyncio.to_thread(check_base, file, self._packs[engine])
+
+    async def check_training(self, engine: str, tag: str) -> None:
+        await asyncio.to_thread(check_training, self._packs[engine], tag)
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

@@ -13,13 +13,15 @@
                                          ├─ style > reference_encoder ┼──References─────────────────────────^
                                          ^                           v                                     │
                                          └──────── PNG ────────── finisher <───────────Painted─────────────┘
+    director ── trainings ─> trainer (if the profile has one) ──> adapters in the store
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
 reference. Only shots that need their products' geometry call `understand`, once for each mask, and clips of packs that
 know a scene's depth, once for each clip. Only shots whose style shows pictures to the engine call `reference_encoder`,
 once for each picture, and only words call `detector`; otherwise these sleep. Each engine has its own generators. Those
-of an engine that is not the default sleep until a shot asks for it.
+of an engine that is not the default sleep until a shot asks for it. A trainer sleeps until a training is accepted, and
+runs it beside all this, on a device of its own.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -41,6 +43,7 @@ from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.reference_encoder import ReferenceEncoderDeployment
 from deployments.sam_encoder import SamEncoderDeployment
+from deployments.trainer import TrainerDeployment
 from deployments.understand import UnderstandDeployment
 from packshot.models.packs.served import detector_pack, pack_with, served_packs
 from packshot.settings import Settings
@@ -62,8 +65,10 @@ class Args(BaseModel):
     understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
     reference_threads: int = Field(1, ge=0, description="Torch threads of a replica that reads reference pictures.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
+    trainer_threads: int = Field(0, ge=0, description="Torch threads of a training's process; 0 = torch's choice.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
     producer: bool = Field(False, description="Produce catalogues in a separate deployment, not in the gateway.")
+    trainer: bool = Field(False, description="Train adapters on tenants' pictures.")
 
 
 def app(args: Args) -> Application:
@@ -87,8 +92,12 @@ def app(args: Args) -> Application:
     references = as_deployment(ReferenceEncoderDeployment).bind(args.reference_threads)
     canny = as_deployment(CannyDeployment).bind()
     sees_scenes = geometry.manifest.sees_scenes
-    director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators, references, sees_scenes)
+    engines = tuple(generators)
+    trainer = as_deployment(TrainerDeployment).bind(engines, args.trainer_threads) if args.trainer else None
+    director = as_deployment(DirectorDeployment).bind(
+        finisher, understand, canny, generators, references, sees_scenes, trainer
+    )
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, detector, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(served, *stages) if args.producer else None
-    return as_deployment(GatewayDeployment).bind(served, *stages, producer)
+    return as_deployment(GatewayDeployment).bind(served, *stages, producer, args.trainer)

@@ -80,6 +80,8 @@ METRICS: dict[str, Metric] = {
     "packshot_webhook_attempts_total": Metric(
         "counter", "Attempts to send events to webhooks, by outcome (received, refused, unanswered).", ("outcome",)
     ),
+    "packshot_trainings_total": Metric("counter", "Ended trainings, by status.", ("status",)),
+    "packshot_training_seconds_total": Metric("counter", "Seconds of trainings' processes."),
     "packshot_errors_total": Metric("counter", "Errors returned or recorded, by code.", ("code",)),
 }
 """Every metric by its name."""

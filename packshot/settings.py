@@ -171,6 +171,11 @@ class Settings(BaseSettings):
     shot_timeout_s: float = Field(30 * MINUTES_S, gt=0, description="Longest run of one shot, seconds.")
     poll_s: float = Field(5.0, gt=0, description="Time between polls for shots whose caller died, seconds.")
 
+    # Trainings
+    training_budget_s: float = Field(
+        0.0, ge=0, description="Seconds of a device that a tenant's trainings may take in a month; 0 = no limit."
+    )
+
     # Retention
     candidate_mask_hours: float = Field(24.0, gt=0, description="Hours after which an unused mask is deleted.")
     retention_days: float = Field(

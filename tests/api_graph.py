@@ -44,6 +44,7 @@ from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
+from packshot.training.jobs.check import check_training
 from packshot.types import Detection, Found, Mask, Prompts, Stroke, Words
 from tests.migrated import migrated_home
 from tests.specs import recipe_of
@@ -88,6 +89,7 @@ class BoxGraph:
         self.broken: Exception | None = None
         self.shown: dict[str, tuple[Detection, ...]] = {}
         self.finds_words = True
+        self.trains = True
         self.signing_key_id = UNSIGNED
         self.clicks_held = False
         self.clicks_begun = threading.Event()
@@ -178,6 +180,9 @@ class BoxGraph:
 
     async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
         return await asyncio.to_thread(check_base, file, find_pack("mini", Settings()))
+
+    async def check_training(self, engine: str, tag: str) -> None:
+        await asyncio.to_thread(check_training, find_pack("mini", Settings()), tag)
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return ENGINES

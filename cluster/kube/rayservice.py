@@ -50,8 +50,8 @@ def ray_service(profile: Profile) -> dict[str, Any]:
     cluster: dict[str, Any] = {
         "rayVersion": version("ray"),
         "authOptions": {"mode": "token", "secretName": "ray-auth-token"},
-        "headGroupSpec": _head(profile.machine if one_machine else profile.head or Head()),
-        "workerGroupSpecs": [] if one_machine else [_workers(name, pool) for name, pool in profile.pools.items()],
+        "headGroupSpec": head_group(profile.machine if one_machine else profile.head or Head()),
+        "workerGroupSpecs": [] if one_machine else [worker_group(name, pool) for name, pool in profile.pools.items()],
     }
     return {
         "apiVersion": "ray.io/v1",
@@ -93,7 +93,7 @@ def _budget(component: str, pods: int) -> dict[str, Any]:
     }
 
 
-def _head(size: Pool | Head) -> dict[str, Any]:
+def head_group(size: Pool | Head) -> dict[str, Any]:
     """The head group. A pool is that of a one-machine profile, whose replicas run on the head."""
     own_address = "0.0.0.0"  # noqa: S104 - every address of the pod
     start = {"dashboard-host": own_address, "metrics-export-port": str(METRICS_PORT)}
@@ -112,7 +112,7 @@ def _head(size: Pool | Head) -> dict[str, Any]:
     return {"serviceType": "ClusterIP", "rayStartParams": start, "template": template}
 
 
-def _workers(name: str, pool: Pool) -> dict[str, Any]:
+def worker_group(name: str, pool: Pool) -> dict[str, Any]:
     start = {
         "num-cpus": f"{pool.cpus:g}",
         "num-gpus": str(pool.gpus),

@@ -8,6 +8,7 @@ from cluster.edge import nginx
 from cluster.kube.alerts import alert_rules
 from cluster.kube.compose import FOLDER, compose
 from cluster.kube.dashboards import dashboards
+from cluster.kube.rayjob import ray_job
 from cluster.kube.rayservice import disruption_budgets, ray_service, to_yaml
 from cluster.profiles import Profile, load_profile
 
@@ -23,6 +24,7 @@ def rendered() -> dict[str, str]:
     return {
         "k8s/base/rayservice.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_service(production)),
         "k8s/base/budgets.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(*disruption_budgets(production)),
+        "k8s/training/rayjob.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_job(production)),
         "k8s/overlays/dev/rayservice.yaml": overlay_patch(laptop),
         "k8s/components/edge/nginx.conf": nginx.HEADER + nginx.SOURCE.read_text("utf-8"),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),

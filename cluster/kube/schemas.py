@@ -24,6 +24,9 @@ CUSTOM = {
     "monitoring.coreos.com/v1": "prometheus-operator-v1.yaml",
 }
 
+RAY_JOB = "rayjob-kuberay-1.7.0.json"
+"""What a RayJob has besides its cluster, whose schema is that of a RayService."""
+
 
 def faults(manifest: Manifest) -> Iterator[str]:
     """The violations of the manifest's schema, one line each."""
@@ -45,6 +48,10 @@ def faults(manifest: Manifest) -> Iterator[str]:
 def _validator(api_version: str, kind: str) -> jsonschema.Draft202012Validator:
     text = (SCHEMAS / CUSTOM[api_version]).read_text()
     schema = json.loads(text) if CUSTOM[api_version].endswith(".json") else yaml.safe_load(text)[kind]
+    if kind == "RayJob":
+        cluster = schema["properties"]["spec"]["properties"]["rayClusterConfig"]
+        schema = json.loads((SCHEMAS / RAY_JOB).read_text())
+        schema["properties"]["spec"]["properties"]["rayClusterSpec"] = cluster
     return jsonschema.Draft202012Validator(_strict(schema))
 
 

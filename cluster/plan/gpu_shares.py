@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.plan.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull
-from cluster.profiles import GPU_STAGES, Pool, Profile, kind_of
+from cluster.profiles import GPU_STAGES, TRAINER, Pool, Profile, kind_of
 from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
 from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFootprint, find_footprint
@@ -68,7 +68,12 @@ class StagePacks:
         return self.own.get(stage, self.segmenter)[0]
 
     def footprint(self, stage: str) -> Footprint | None:
-        """The footprint of a deployment's replica; None when its pack has no network for it."""
+        """The footprint of a deployment's replica; None when its pack has no network for it.
+
+        A trainer has none either: its needs depend on what it trains.
+        """
+        if stage == TRAINER:
+            return None
         return self.own.get(stage, self.segmenter)[1].stages.get(gpu_kind(stage))
 
 

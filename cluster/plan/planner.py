@@ -17,7 +17,7 @@ from typing import Any
 from cluster.plan import rates
 from cluster.plan.gpu_shares import Need, StagePacks, kinds_of, refuse_misfits
 from cluster.plan.packing import Device, fewest_devices, sure_devices
-from cluster.profiles import Pool, Profile, kind_of
+from cluster.profiles import TRAINER, Pool, Profile, kind_of
 from packshot.contract.shot_spec import rows_per_step
 from packshot.errors import BadInput
 from packshot.models.packs.served import GENERATOR, generator_of
@@ -301,6 +301,7 @@ class _StageSeconds:
             "canny": rates.CPU_SECONDS["canny"],
             "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,
             "director": rates.CPU_SECONDS["director"],
+            TRAINER: 0.0,  # no picture passes through it
         }
         self._scene_s = 0.0
         for stage in profile.generators:
@@ -343,7 +344,9 @@ class _StageSeconds:
 
     def _used(self, stage: str, per_second: float) -> bool:
         """Whether any image passes through the stage."""
-        return per_second > 0 and (kind_of(stage) != GENERATOR or self._demand.of_engine(stage) > 0)
+        return (
+            per_second > 0 and stage != TRAINER and (kind_of(stage) != GENERATOR or self._demand.of_engine(stage) > 0)
+        )
 
     def pools(self, stages: list[StagePlan]) -> list[PoolPlan]:
         made = []

@@ -40,9 +40,12 @@ def cap_share(wanted: str) -> torch.device:
 
 def device_of_share(wanted: str) -> torch.device:
     """As `cap_share`, for a replica that may have no share: then it is the CPU, for only a share may open a GPU."""
-    if ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0) > 0:
-        return cap_share(wanted)
-    return pick_device("cpu")
+    return cap_share(wanted) if has_share() else pick_device("cpu")
+
+
+def has_share() -> bool:
+    """Whether this replica has a share of a GPU."""
+    return bool(ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0) > 0)
 
 
 def _refuse_cpu(planned_gib: float) -> NoReturn:

@@ -43,6 +43,7 @@ from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
+from packshot.training.jobs.check import check_training
 from packshot.types import Found, Prompts, Stroke, Words
 
 log = logging.getLogger("ray.serve")
@@ -92,7 +93,10 @@ class ServeGraph:
         detector: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
+        *,
+        trains: bool = False,
     ) -> None:
+        self.trains = trains
         self._packs = find_engines(served, settings)
         self._engines = tuple(pack.summary() for pack in self._packs.values())
         self.signing_key_id = signing_key_id(settings)
@@ -204,6 +208,9 @@ class ServeGraph:
 
     async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
         return await asyncio.to_thread(check_base, file, self._packs[engine])
+
+    async def check_training(self, engine: str, tag: str) -> None:
+        await asyncio.to_thread(check_training, self._packs[engine], tag)
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

@@ -84,6 +84,27 @@ def endless_adapter(person: Person) -> tuple[str, str, bytes, str]:
     return _adapter(struct.pack("<Q", 1 << 62) + person.rng.randbytes(2_000))
 
 
+def _training(person: Person, fields: dict[str, object]) -> tuple[str, str, bytes, str]:
+    body = {"name": "poison", "photo_ids": [person.tenant.photo_id], **fields}
+    return "POST", "/v1/trainings", json.dumps(body).encode(), "application/json"
+
+
+def lonely_training(person: Person) -> tuple[str, str, bytes, str]:
+    """A training on one picture, which would learn that picture by heart."""
+    return _training(person, {"tag": f"look{person.rng.randrange(1_000_000)}"})
+
+
+def known_word_training(person: Person) -> tuple[str, str, bytes, str]:
+    """A training that would change what a word of the engine means."""
+    return _training(person, {"tag": person.rng.choice(("marble", "table", "mug"))})
+
+
+def endless_training(person: Person) -> tuple[str, str, bytes, str]:
+    """A training of 10,000 pictures, whose ids are made up."""
+    ids = [f"ph_{person.rng.randrange(1 << 60):x}" for _ in range(10_000)]
+    return _training(person, {"photo_ids": ids})
+
+
 def deep_json(person: Person) -> tuple[str, str, bytes, str]:
     return "POST", "/v1/shots", b"[" * 5_000, "application/json"
 
@@ -121,6 +142,9 @@ ATTACKS: tuple[Attack, ...] = (
     pickled_adapter,
     nan_adapter,
     endless_adapter,
+    lonely_training,
+    known_word_training,
+    endless_training,
     deep_json,
     long_json,
     unknown_field,

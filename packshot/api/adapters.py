@@ -82,7 +82,7 @@ async def upload_adapter(request: Request, response: Response, services: Wired, 
     async with _form(request) as (file, texts):
         name = checked_name(texts["name"])
         asked = {field: _checked_text(field, texts[field]) for field in LONGEST}
-        engine = _engine_for(services, texts["engine"])
+        engine = engine_for(services, texts["engine"])
         async with decode_slot(services, tenant.id, file.size or 0):
             data = await file.read()
             read = await in_thread(read_adapter, data)
@@ -153,8 +153,11 @@ def _required_trigger(read: AdapterFile, trigger: str) -> str:
     return trigger
 
 
-def _engine_for(services: Services, name: str) -> EngineInfo:
-    """The engine that an adapter is for. Raises BadInput `unknown_engine`, and `engine_cannot` for one without them."""
+def engine_for(services: Services, name: str) -> EngineInfo:
+    """The engine that an adapter is for, or is trained for.
+
+    Raises BadInput `unknown_engine`, and `engine_cannot` for one without adapters.
+    """
     engines = services.graph.engines()
     able = next((one for one in engines if one.capabilities.adapters), engines[0])
     engine = pick_engine(name or able.name, engines)

@@ -39,6 +39,7 @@ from packshot.api import (
     styles,
     tenants,
     touchups,
+    trainings,
     uploads,
     verify,
     webhooks,
@@ -96,7 +97,7 @@ def create_app(
         store, graph, decoder, settings, meter, decoding, large, watch, streams, archives, pace
     )
     cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups, verify)
-    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters)
+    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters, trainings)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, audit, session):
         app.include_router(part.router, dependencies=[StrictQuery])

@@ -117,6 +117,15 @@ class Graph(Protocol):
         """Return how an adapter fits an engine. Raises BadInput `adapter_mismatch` when it does not."""
         ...
 
+    @property
+    def trains(self) -> bool:
+        """Whether trainings are served."""
+        ...
+
+    async def check_training(self, engine: str, tag: str) -> None:
+        """Raise BadInput `engine_cannot` when an engine cannot be trained, and `tag_refused` when it knows the tag."""
+        ...
+
     def submitted(self) -> None:
         """Start a director call for a shot that was committed to the store.
 

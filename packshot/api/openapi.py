@@ -31,6 +31,7 @@ from packshot.contract.requests import BODIES, Request
 from packshot.contract.reviews import REVIEW_BODIES
 from packshot.contract.shot_style import STYLE_BODIES
 from packshot.contract.touchups import TOUCHUP_BODIES
+from packshot.contract.trainings import TRAINING_BODIES
 from packshot.contract.usage import USAGE_BODIES
 from packshot.contract.verify import VERIFY_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
@@ -58,6 +59,7 @@ _ALWAYS = {
 _BODIES: tuple[type[BaseModel], ...] = (
     *BODIES,
     *ADAPTER_BODIES,
+    *TRAINING_BODIES,
     *PROJECT_BODIES,
     *DELIVERY_BODIES,
     *CLIP_BODIES,

@@ -129,7 +129,7 @@ def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
         return
 
     pages = {"/": "index.html", "/review": "review.html", "/share": "share.html", "/catalogues": "catalogues.html"}
-    pages["/verify"] = "verify.html"
+    pages |= {"/verify": "verify.html", "/trainings": "trainings.html"}
     _add_files(app, pages, "/studio", StaticFiles(directory=studio_dir), _admitting(bucket))
 
 

@@ -24,6 +24,7 @@ from packshot.cli import (
     tenants,
     touchup,
     train,
+    trainings,
     up,
     verify,
 )
@@ -68,6 +69,7 @@ app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
 app.add_typer(adapters.app, name="adapters")
+app.add_typer(trainings.app, name="trainings")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(train.app, name="train")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -204,7 +205,12 @@ def captions(
 
 
 def _start(kind: Kind, given: dict[str, Any], more: dict[str, Any]) -> None:
-    """Train what a command's arguments say, and tell what was made."""
+    """Train what a command's arguments say, and tell what was made.
+
+    On a cluster, the workers have the GPUs that `--device cuda` asks for; this machine need not have one.
+    """
+    import torch
+
     from packshot.models.device import pick_device
     from packshot.training.progress import TrainingOptions
     from packshot.training.spec import TrainingSpec
@@ -217,7 +223,9 @@ def _start(kind: Kind, given: dict[str, Any], more: dict[str, Any]) -> None:
     fields |= {"name": given["name"] or out.resolve().name.lower(), "held_out": held_out}
     fields |= {"pictures": given["pictures"].resolve(), "precision": given["precision"].value}
     spec = TrainingSpec(kind=kind, **fields, **more)
-    options = TrainingOptions(device=pick_device(given["device"]), lr=given["lr"], seed=given["seed"], log_every=5)
+    on_cluster = "RAY_ADDRESS" in os.environ and not given["in_process"]
+    device = torch.device("cuda") if on_cluster and given["device"] == "cuda" else pick_device(given["device"])
+    options = TrainingOptions(device=device, lr=given["lr"], seed=given["seed"], log_every=5)
     _tell_plan(spec, options)
     with _stopped_by_signal(out):
         result = _train(out.resolve(), options, spec, given["workers"], in_process=given["in_process"])

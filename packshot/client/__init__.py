@@ -23,6 +23,7 @@ from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
 from packshot.contract.reviews import MarkIn, RedoRequest, ReviewIn
 from packshot.contract.shot_style import ReferenceIn, ShotStyleIn
+from packshot.contract.trainings import TrainingRequest
 from packshot.contract.usage import BudgetRequest
 
 __all__ = [
@@ -46,5 +47,6 @@ __all__ = [
     "StrokeIn",
     "StyleChange",
     "StyleRequest",
+    "TrainingRequest",
     "error_of",
 ]

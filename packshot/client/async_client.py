@@ -18,6 +18,7 @@ from packshot.client.calls import Call, Sent
 from packshot.client.catalogues import AsyncCatalogues
 from packshot.client.errors import error_of, require_painted, unreachable
 from packshot.client.events import Event, Stream, async_events_of
+from packshot.client.trainings import AsyncTrainings
 from packshot.client.webhooks import AsyncWebhooks
 from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
@@ -67,6 +68,7 @@ class AsyncClient:
         self.server_version: str | None = None
         self.catalogues = AsyncCatalogues(self._do, self._save)
         self.webhooks = AsyncWebhooks(self._do)
+        self.trainings = AsyncTrainings(self._do)
 
     async def __aenter__(self) -> AsyncClient:
         return self

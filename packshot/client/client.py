@@ -17,6 +17,7 @@ from packshot.client.calls import Call, Sent
 from packshot.client.catalogues import Catalogues
 from packshot.client.errors import error_of, require_painted, unreachable
 from packshot.client.events import Event, Stream, events_of
+from packshot.client.trainings import Trainings
 from packshot.client.webhooks import Webhooks
 from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
@@ -69,6 +70,7 @@ class Client:
         self.server_version: str | None = None
         self.catalogues = Catalogues(self._do, self._save)
         self.webhooks = Webhooks(self._do)
+        self.trainings = Trainings(self._do)
 
     def __enter__(self) -> Client:
         return self

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from packshot.contract.adapters import AdapterKind
 from packshot.errors import Conflict
@@ -20,7 +20,7 @@ from packshot.store.picture_uses import user_of
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, adapter
 
-__all__ = ["AdapterChanges", "AdapterRecord", "Adapters", "NewAdapter"]
+__all__ = ["AdapterChanges", "AdapterRecord", "Adapters", "NewAdapter", "insert_adapter"]
 
 SUFFIX = ".sft"
 """The ending of an adapter's file: safetensors."""
@@ -78,22 +78,9 @@ class Adapters:
     def add(self, tenant_id: str, new: NewAdapter, data: bytes) -> AdapterRecord:
         """Store an adapter with its file. Raises Conflict `name_taken`, and StorageFull."""
         files = self._references.write_files([data], SUFFIX)
-        row = adapter.insert().values(
-            id=new_id("ad"),
-            tenant_id=tenant_id,
-            **{name: value for name, value in vars(new).items() if name != "notes"},
-            notes=[list(one) for one in new.notes] or None,
-            sha256=hashlib.sha256(data).hexdigest(),
-            bytes=len(data),
-            asset_key=files[0].key,
-            created_at=Now(),
-        )
         with unique_name(adapter, new.name), self._database.write() as connection:
             self._references.take(connection, files)
-            added = _record(connection.execute(row.returning(*adapter.c)).one())
-            details: Details = {"kind": added.kind, "engine": added.engine, "sha256": added.sha256}
-            record(connection, tenant_id, "adapter.added", added.id, details=details)
-            return added
+            return insert_adapter(connection, tenant_id, new, data, files[0].key)
 
     def get(self, tenant_id: str, adapter_id: str) -> AdapterRecord:
         """Return the adapter. Raises NotFound when it does not exist."""
@@ -148,6 +135,29 @@ class Adapters:
                 found[one] if one in found else _record(own_row(connection, adapter, tenant_id, one))
                 for one in adapter_ids
             ]
+
+
+def insert_adapter(
+    connection: Connection, tenant_id: str, new: NewAdapter, data: bytes, asset_key: str, *, by: str | None = None
+) -> AdapterRecord:
+    """Insert an adapter whose file was written, in the caller's transaction, which takes the reference to the file.
+
+    `by` says who acts; None is who sent the request.
+    """
+    row = adapter.insert().values(
+        id=new_id("ad"),
+        tenant_id=tenant_id,
+        **{name: value for name, value in vars(new).items() if name != "notes"},
+        notes=[list(one) for one in new.notes] or None,
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        asset_key=asset_key,
+        created_at=Now(),
+    )
+    added = _record(connection.execute(row.returning(*adapter.c)).one())
+    details: Details = {"kind": added.kind, "engine": added.engine, "sha256": added.sha256}
+    record(connection, tenant_id, "adapter.added", added.id, details=details, by=by)
+    return added
 
 
 def _record(row: Row[Any]) -> AdapterRecord:

@@ -24,6 +24,7 @@ from packshot.store.photos import Photos
 from packshot.store.picture_uses import used_as_reference
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, clip, delivered_file, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.schema_trainings import training
 from packshot.store.sessions import Sessions
 from packshot.store.shots import job_keys_of
 from packshot.store.uploads import Uploads
@@ -97,6 +98,7 @@ class Retention:
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
             "catalogues": self._sweep_catalogues(),
+            "trainings": self._sweep_trainings(),
             "dropped_images": self._sweep_dropped(),
             "idempotency_keys": self._sweep_idempotency_keys(),
             "sessions": self._sessions.sweep(),
@@ -233,6 +235,22 @@ class Retention:
                 self._references.drop(connection, keys)
             self._references.purge(keys)
             deleted += 1
+
+    def _sweep_trainings(self) -> int:
+        """Delete trainings that ended before the cutoff, with their files. Their adapters stay."""
+        c, deleted = training.c, 0
+        old = and_(c.status.in_(ENDED), c.finished_at < self._cutoff(c.tenant_id))
+        while True:
+            with self._database.write() as connection:
+                locked = select(c.id).where(old).limit(BATCH).with_for_update(of=training, skip_locked=True)
+                ids = connection.execute(locked).scalars().all()
+                gone = delete(training).where(c.id.in_(ids)).returning(c.sheet_key, c.loss_key, c.state_key)
+                keys = [key for row in connection.execute(gone) for key in row if key is not None]
+                self._references.drop(connection, keys)
+            self._references.purge(keys)
+            deleted += len(ids)
+            if len(ids) < BATCH:
+                return deleted
 
     def _cutoff(self, tenant_id: ColumnElement[str]) -> ColumnElement[float]:
         """The time before which a tenant's data is deleted; NULL when it is kept for ever, or under a legal hold."""

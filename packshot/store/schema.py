@@ -23,12 +23,12 @@ from sqlalchemy import (
     text,
 )
 
-from packshot.store import catalogue_tables
+from packshot.store import catalogue_tables, schema_trainings
 from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
-__all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
+__all__ = ["REVISION", "Now", "catalogue_tables", "metadata", "schema_trainings"]
 
-REVISION = "0030"
+REVISION = "0031"
 """The last migration. The migrations up to it make the tables below."""
 
 

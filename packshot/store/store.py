@@ -38,6 +38,8 @@ from packshot.store.shots import Shots
 from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
+from packshot.store.training_work import TrainingWork
+from packshot.store.trainings import Trainings
 from packshot.store.uploads import Uploads
 from packshot.store.usage import Usage
 from packshot.store.webhooks import Webhooks
@@ -85,6 +87,14 @@ class Store:
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.adapters = Adapters(database, references)
+        self.trainings = Trainings(database, references, budget_s=settings.training_budget_s)
+        self.training_work = TrainingWork(
+            database,
+            references,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            budget_s=settings.training_budget_s,
+        )
         self.queue = Queue(
             database,
             references,

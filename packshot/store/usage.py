@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -88,9 +89,25 @@ def add_usage(connection: Connection, shot: Row[Any], pictures: int, device_s: f
 
     Call it last in the transaction: until that ends, it holds the rows of the shot's day, key and SKU.
     """
-    sums = {"shots": 1, "pictures": pictures, "device_s": device_s}
-    of_day = {"tenant_id": shot.tenant_id, "day": day_of(shot.finished_at)}
-    for table, group in ((key_usage, {"key_id": shot.key_id or ""}), (sku_usage, {"sku": shot.sku or ""})):
+    _add(
+        connection,
+        shot.tenant_id,
+        day_of(shot.finished_at),
+        {"shots": 1, "pictures": pictures, "device_s": device_s},
+        key_id=shot.key_id or "",
+        sku=shot.sku or "",
+    )
+
+
+def add_device_time(connection: Connection, tenant_id: str, key_id: str | None, device_s: float, day: int) -> None:
+    """Add seconds of a device that made no pictures, such as a training's, to a day. Call it last, as `add_usage`."""
+    sums = {"shots": 0, "pictures": 0, "device_s": device_s}
+    _add(connection, tenant_id, day, sums, key_id=key_id or "", sku="")
+
+
+def _add(connection: Connection, tenant_id: str, day: int, sums: Mapping[str, float], *, key_id: str, sku: str) -> None:
+    of_day = {"tenant_id": tenant_id, "day": day}
+    for table, group in ((key_usage, {"key_id": key_id}), (sku_usage, {"sku": sku})):
         row = insert(connection, table).values(**of_day, **group, **sums)
         added = {name: table.c[name] + row.excluded[name] for name in sums}
         connection.execute(row.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=added))

@@ -8,24 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from packshot.errors import BadInput
 from packshot.models.engines.prompts import added_conditions
 from packshot.models.engines.step_networks import predicted
 from packshot.models.engines.word_tokenizer import Tokenizer
 from packshot.models.packs.pack import Pack
+from packshot.training.spec import require_trainable
 from packshot.types import U8
 
 __all__ = ["Networks", "Residuals", "require_trainable"]
 
 Residuals = tuple[Sequence[Tensor], Tensor]
-
-
-def require_trainable(pack: Pack) -> None:
-    """Raise BadInput (engine_cannot) for a pack without a UNet, and PackRefused when its parts do not fit together."""
-    if pack.manifest.recipe != "unet_controlnet":
-        rule = "a training needs a pack with a UNet (mini, sd15, sd2, sdxl or one of their kind)"
-        raise BadInput("engine_cannot", f"{rule}; {pack.name!r} has the recipe {pack.manifest.recipe}")
-    pack.check()
 
 
 class Networks:

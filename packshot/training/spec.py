@@ -6,14 +6,17 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from packshot.errors import BadInput
 from packshot.models.engines.word_tokenizer import ClipTokenizer, Tokenizer, WordTokenizer
 
-__all__ = ["KINDS", "LEARNING_RATES", "Kind", "Schedule", "TrainingSpec", "check_tag"]
+if TYPE_CHECKING:
+    from packshot.models.packs.pack import Pack
+
+__all__ = ["KINDS", "LEARNING_RATES", "TAG", "Kind", "Schedule", "TrainingSpec", "check_tag", "require_trainable"]
 
 Kind = Literal["lora", "dreambooth", "inversion", "finetune", "controlnet"]
 KINDS: tuple[Kind, ...] = ("lora", "dreambooth", "inversion", "finetune", "controlnet")
@@ -29,7 +32,8 @@ SMALL_PACK_FACTOR = 10.0
 """How much larger, measured for a LoRA on the embedded pack (docs/measurements.md, 2026-11-27)."""
 COMMON_TOKENS = 40_000
 """Ids of CLIP's vocabulary below this are words in common use; those above are rare, such as `sks`."""
-_TAG = re.compile(r"[a-z][a-z0-9]{1,31}")
+TAG = re.compile(r"[a-z][a-z0-9]{1,31}")
+"""An activation tag."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ class TrainingSpec:
         for holds, option, range_, value in rules:
             if not holds:
                 raise BadInput("bad_usage", f"--{option} must be {range_}, got {value!r}")
-        if self.tag and not _TAG.fullmatch(self.tag):
+        if self.tag and not TAG.fullmatch(self.tag):
             rule = "an activation tag must be one word of 2 to 32 of a-z and 0-9 that begins with a letter"
             raise BadInput("bad_usage", f"{rule}, got {self.tag!r}; use for example 'acmelook7'")
         if self.kind in ("dreambooth", "inversion") and not self.tag:
@@ -139,3 +143,11 @@ def check_tag(tag: str, tokenizer: Tokenizer) -> None:
     if tag and known:
         rule = "an activation tag must be no word of the pack's vocabulary, because training would change what it means"
         raise BadInput("tag_refused", f"{rule}; got {tag!r}, use a made-up word such as '{tag}7q'")
+
+
+def require_trainable(pack: Pack) -> None:
+    """Raise BadInput (engine_cannot) for a pack without a UNet, and PackRefused when its parts do not fit together."""
+    if pack.manifest.recipe != "unet_controlnet":
+        rule = "a training needs a pack with a UNet (mini, sd15, sd2, sdxl or one of their kind)"
+        raise BadInput("engine_cannot", f"{rule}; {pack.name!r} has the recipe {pack.manifest.recipe}")
+    pack.check()

@@ -15,6 +15,7 @@ import pytest
 import packshot
 from packshot.client import AsyncClient, Client, Event, LayerIn, ShotRequest
 from packshot.client.catalogues import AsyncCatalogues, Catalogues
+from packshot.client.trainings import AsyncTrainings, Trainings
 from packshot.client.webhooks import AsyncWebhooks, Webhooks
 from packshot.contract import examples
 from packshot.contract.events import CancelledEvent, ProgressEvent, QueuedEvent, ShotEvent
@@ -172,7 +173,8 @@ def test_a_shot_goes_out_as_a_model_or_as_it_is(script: Script, client: Client) 
 
 
 @pytest.mark.parametrize(
-    ("waits", "asynchronous"), [(Client, AsyncClient), (Catalogues, AsyncCatalogues), (Webhooks, AsyncWebhooks)]
+    ("waits", "asynchronous"),
+    [(Client, AsyncClient), (Catalogues, AsyncCatalogues), (Webhooks, AsyncWebhooks), (Trainings, AsyncTrainings)],
 )
 def test_the_asynchronous_client_has_the_same_methods(waits: type, asynchronous: type) -> None:
     """Each takes the same arguments; only what is awaited differs."""

@@ -321,3 +321,27 @@ def test_decoders_follow_the_uploads_that_gateways_hold_and_gateways_their_proce
     assert replicas["gateway"] == 3  # 1.9 cores at 0.75
     idle, _ = decide(Seen(0.0, stages, doors=Doors(0, 0.1)), State(), plan)
     assert idle["gateway"] == 2
+
+
+class TestTrainings:
+    """The trainer follows its own calls alone."""
+
+    def cluster(self) -> Cluster:
+        cluster = Cluster(low=0)
+        cluster.stages["trainer"] = Stage(0, 0, 0, 4, 0.0, 1.0)
+        return cluster
+
+    def test_shots_wake_no_trainer(self) -> None:
+        assert self.cluster().ticks(5, people(3.0))["trainer"] == 0
+
+    def test_each_training_has_a_replica_and_wakes_nothing_else(self) -> None:
+        """Hours later, everything but the trainers sleeps."""
+        cluster = self.cluster()
+        assert cluster.tick(ongoing={"trainer": 3.0})["trainer"] == 3
+        replicas = cluster.ticks(400, ongoing={"trainer": 3.0})
+        assert (replicas["trainer"], replicas["generator"], replicas["sam_encoder"]) == (3, 0, 0)
+
+    def test_a_trainer_sleeps_soon_after_its_training(self) -> None:
+        cluster = self.cluster()
+        cluster.ticks(10, ongoing={"trainer": 1.0})
+        assert cluster.ticks(int(PLAN.calm_s / 5) + 1, people(3.0))["trainer"] == 0

@@ -14,7 +14,6 @@ from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.profiles import (
     DEPLOYMENTS,
     GPU_STAGES,
-    OPTIONAL,
     TUNABLES,
     Profile,
     StageName,
@@ -58,7 +57,7 @@ def test_the_four_profiles_ship() -> None:
     assert profile_names() == ["laptop", "node", "one-gpu", "production"]
     assert load_profile("node").machine.gpus == 8
     production = load_profile("production")
-    assert set(production.pools) == {"cpu", "segment", "paint"}
+    assert set(production.pools) == {"cpu", "segment", "paint", "train"}
     scaled = {name: stage for name, stage in production.stages.items() if name != "producer"}  # one does it
     assert all(stage.range.max > stage.range.min for stage in scaled.values())
     assert production.stages["generator"].range.min == 0
@@ -70,7 +69,7 @@ def test_uploads_and_catalogues_are_worked_on_apart_where_a_profile_places_their
     profile = load_profile(name)
     apart = name == "production"
     (application,) = serve_config(profile)["applications"]
-    for stage in OPTIONAL:
+    for stage in ("photo_decoder", "producer"):
         assert (stage in profile.deployments) is apart
         assert application["args"].get(stage, False) is apart
         assert getattr(Args.model_validate(application["args"]), stage) is apart
@@ -82,6 +81,18 @@ def test_with_several_pools_each_replica_asks_for_a_node_of_its_own() -> None:
         assert rendered["ray_actor_options"]["label_selector"] == {"packshot/pool": pool}
     for rendered in serve_config(load_profile("node"))["applications"][0]["deployments"]:
         assert "label_selector" not in rendered["ray_actor_options"]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_trainings_are_served_where_the_profile_has_a_trainer(name: str) -> None:
+    """On a laptop's processor, or on GPUs of their own. It sleeps, and shares no device with a painter."""
+    profile = load_profile(name)
+    (application,) = serve_config(profile)["applications"]
+    assert application["args"].get("trainer", False) is (name in ("laptop", "production"))
+    assert profile.stage("trainer").range.min == 0
+    if "trainer" in profile.gpu_stages:
+        pool = profile.pool_of("trainer")
+        assert [one for one in profile.deployments if profile.pool_of(one) == pool] == ["trainer"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +203,12 @@ def test_a_profile_of_ones_own_loads_by_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", profile_names())
 @pytest.mark.parametrize(
     ("stage", "deployment"),
-    [("detector", "Detector"), ("understand", "Understand"), ("reference_encoder", "ReferenceEncoder")],
+    [
+        ("detector", "Detector"),
+        ("understand", "Understand"),
+        ("reference_encoder", "ReferenceEncoder"),
+        ("trainer", "Trainer"),
+    ],
 )
 def test_what_few_requests_need_sleeps_in_every_shipped_profile(name: str, stage: StageName, deployment: str) -> None:
     import graphs.product_shot
@@ -246,7 +262,7 @@ def test_the_config_of_two_engines_deploys_the_generators_of_both(tmp_path: Path
 def test_the_setting_names_engines_where_a_profile_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACKSHOT_ENGINES", "mini, sd15")
     application = serve_config(load_profile("laptop"))["applications"][0]
-    assert application["args"] == {"engines": ["mini", "sd15"], "segmenter": "mini"}
+    assert application["args"] == {"engines": ["mini", "sd15"], "segmenter": "mini", "trainer": True}
     assert [one["name"] for one in application["deployments"]] == ["generator-sd15"]
 
 

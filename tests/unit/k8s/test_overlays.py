@@ -32,6 +32,7 @@ from deployments import (
     producer,
     reference_encoder,
     sam_encoder,
+    trainer,
     understand,
 )
 from deployments.ray_support.decorated import as_deployment
@@ -63,6 +64,7 @@ DEPLOYMENTS = (
     photo_decoder.PhotoDecoderDeployment,
     producer.ProducerDeployment,
     director.DirectorDeployment,
+    trainer.TrainerDeployment,
 )
 
 

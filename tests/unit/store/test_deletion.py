@@ -17,6 +17,7 @@ from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, Tenant
 from packshot.store.schema import deletion, metadata
 from packshot.store.store import Store
+from packshot.store.training_records import NewTraining, Progress, TrainingOrder, TrainingPicture
 from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
 from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
@@ -52,6 +53,7 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
         name="look", kind="lora", engine="mini", family="mini", rank=4, trigger="", licence="", trained_from=None
     )
     store.adapters.add(tenant.id, own_look, b"look " + own)
+    _learn(store, tenant, photo.id, own)
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
     store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
     store.budgets.set(tenant.id, {"images_per_day": 100})
@@ -77,6 +79,36 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     store.shares.add(tenant.id, [ended.images[0].id], name="spring", life_s=60, by="a test")
     store.audit.chain(tenant.id)
     return tenant, key.secret
+
+
+def _learn(store: Store, tenant: Tenant, photo_id: str, own: bytes) -> None:
+    """A training that runs, with its files, and that has used some seconds."""
+    order = TrainingOrder(
+        kind="lora",
+        tag="",
+        class_words="",
+        init_words="",
+        vectors=1,
+        prior=0,
+        rank=4,
+        text_encoder=False,
+        repeats=1,
+        epochs=1,
+        batch=1,
+        learning_rate=None,
+        samples=(),
+        seed=0,
+        licence="",
+        source="a photo",
+        pictures=(TrainingPicture(photo_id, "a mug"),),
+    )
+    store.trainings.add(
+        tenant.id, NewTraining(name="learned", engine=f"mini-{tenant.id}", order=order, steps=1), sent={}
+    )
+    held = store.training_work.claim("w", [f"mini-{tenant.id}"])
+    assert held is not None
+    files = {"sheet": b"sheet " + own, "curves": b"curves " + own, "state": b"state " + own}
+    store.training_work.tell(held, Progress(step=1, loss=0.5, spent_s=2.0, **files))
 
 
 def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) -> None:
@@ -124,19 +156,21 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "uploads": 2,
         "styles": 1,
         "adapters": 1,
+        "trainings": 1,
+        "training_usages": 1,
         "projects": 1,
         "catalogues": 1,
         "catalogue_rows": 1,
         "catalogue_photos": 1,
         "catalogue_shots": 1,
         "catalogue_files": 1,
-        "files": 12,
+        "files": 15,
         "share_links": 1,
         "webhooks": 1,
         "budgets": 1,
         "key_usages": 2,
         "sku_usages": 2,
-        "audit_events": 20,
+        "audit_events": 21,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
     assert receipt.finished_at is not None

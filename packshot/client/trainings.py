@@ -1,0 +1,129 @@
+"""`client.trainings`: adapters that the server learns from the tenant's own pictures.
+
+training = client.trainings.create(TrainingRequest(name="Autumn", tag="autumnlook7", catalogue_id="ct_…"))
+done = client.trainings.wait(training.id, progress=lambda one: print(one.step, one.loss))
+print(done.adapter_id)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from packshot.client.calls import AsyncSend, Call, Options, Send, nothing, page_after, reading
+from packshot.contract.status import ENDED
+from packshot.contract.trainings import TrainingAnswer, TrainingPage, TrainingRequest
+
+__all__ = ["AsyncTrainings", "Trainings"]
+
+AT = "/v1/trainings"
+POLL_S = 2.0
+"""Seconds between two questions while a training runs."""
+
+Told = Callable[[TrainingAnswer], object]
+
+
+class Trainings:
+    """A client's trainings. Every method raises the `PackshotError` that the server raised."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    def create(self, request: TrainingRequest, *, idempotency_key: str | None = None) -> TrainingAnswer:
+        """Begin a training. Raises BadInput `dataset_refused`, `tag_refused` and `not_served`, and Conflict."""
+        return self._send(_create(request, idempotency_key))
+
+    def all(self) -> Iterator[TrainingAnswer]:
+        """Yield the trainings, newest first."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._send(page_after(_list(), cursor))
+            yield from page.trainings
+            cursor = page.next_cursor
+
+    def get(self, training_id: str) -> TrainingAnswer:
+        """Get a training in its present state."""
+        return self._send(_get(training_id))
+
+    def wait(self, training_id: str, *, progress: Told = lambda _: None, poll_s: float = POLL_S) -> TrainingAnswer:
+        """Return the training when it has ended. `progress` is called with each state that is seen."""
+        while True:
+            found = self.get(training_id)
+            progress(found)
+            if found.status in ENDED:
+                return found
+            time.sleep(poll_s)
+
+    def cancel(self, training_id: str) -> TrainingAnswer:
+        """Cancel a training. What it has learned becomes a partial adapter. A repeat changes nothing."""
+        return self._send(_cancel(training_id))
+
+    def delete(self, training_id: str) -> None:
+        """Delete a training that has ended. Its adapter stays."""
+        self._send(_delete(training_id))
+
+
+class AsyncTrainings:
+    """The trainings of an `AsyncClient`. `Trainings` describes the methods."""
+
+    def __init__(self, send: AsyncSend) -> None:
+        self._send = send
+
+    async def create(self, request: TrainingRequest, *, idempotency_key: str | None = None) -> TrainingAnswer:
+        """Begin a training. Raises BadInput `dataset_refused`, `tag_refused` and `not_served`, and Conflict."""
+        return await self._send(_create(request, idempotency_key))
+
+    async def all(self) -> AsyncIterator[TrainingAnswer]:
+        """Yield the trainings, newest first."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._send(page_after(_list(), cursor))
+            for one in page.trainings:
+                yield one
+            cursor = page.next_cursor
+
+    async def get(self, training_id: str) -> TrainingAnswer:
+        """Get a training in its present state."""
+        return await self._send(_get(training_id))
+
+    async def wait(
+        self, training_id: str, *, progress: Told = lambda _: None, poll_s: float = POLL_S
+    ) -> TrainingAnswer:
+        """Return the training when it has ended. `progress` is called with each state that is seen."""
+        while True:
+            found = await self.get(training_id)
+            progress(found)
+            if found.status in ENDED:
+                return found
+            await asyncio.sleep(poll_s)
+
+    async def cancel(self, training_id: str) -> TrainingAnswer:
+        """Cancel a training. What it has learned becomes a partial adapter. A repeat changes nothing."""
+        return await self._send(_cancel(training_id))
+
+    async def delete(self, training_id: str) -> None:
+        """Delete a training that has ended. Its adapter stays."""
+        await self._send(_delete(training_id))
+
+
+def _create(request: TrainingRequest, idempotency_key: str | None) -> Call[TrainingAnswer]:
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+    options = Options(json=request.model_dump(mode="json", exclude_unset=True), headers=headers)
+    return Call("POST", AT, reading(TrainingAnswer), options)
+
+
+def _list() -> Call[TrainingPage]:
+    return Call("GET", AT, reading(TrainingPage))
+
+
+def _get(training_id: str) -> Call[TrainingAnswer]:
+    return Call("GET", f"{AT}/{training_id}", reading(TrainingAnswer))
+
+
+def _cancel(training_id: str) -> Call[TrainingAnswer]:
+    return Call("POST", f"{AT}/{training_id}/cancel", reading(TrainingAnswer))
+
+
+def _delete(training_id: str) -> Call[None]:
+    return Call("DELETE", f"{AT}/{training_id}", nothing)
