@@ -72,7 +72,6 @@ from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
 from packshot.verdict.defects import defect_findings
-from packshot.verdict.expansion import expansion_finding
 from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
@@ -110,8 +109,6 @@ def finish(
     scene_by = framing.enlargement((width, height))
     verdict = _verdict(prepared, picture, spec, scene_by / render_px, lighting.gain_png, scene_by)
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
-    if not spec.canny.scale:  # nothing held the engine to the product's edges
-        findings.append(expansion_finding(flat, painted_scene))
     findings += defect_findings(flat, picture, painted_scene, spec)
     findings += [*styled.findings, *lit.findings, *lighting.findings, *painted.render.findings]
     return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, lighting.gain_png)
