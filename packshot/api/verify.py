@@ -67,7 +67,7 @@ class _Found:
     openapi_extra=form_json(VerifyRequest),
 )
 async def verify_file(request: Request, services: Wired, tenant: Asker) -> VerifyAnswer:
-    """The multipart part `file` holds an image. Nothing of it is stored.
+    """The multipart part `file` holds an image. Nothing of it is stored but its SHA-256, in the audit trail.
 
     The owner of the picture learns its ids and its recipe. Others, and people without a key where the operator lets
     them ask, learn only that it was made here. A cropped file has no watermark; its fingerprint finds it while about
@@ -76,6 +76,7 @@ async def verify_file(request: Request, services: Wired, tenant: Asker) -> Verif
     async with upload_form(request) as (file, _):
         whose = ANYONE if tenant is None else tenant.id
         asked, found = await cancel_on_disconnect(request, _identified(services, whose, await file.read()))
+    _note(services.store, tenant, asked, found)
     return await in_thread(_answer, services.store, tenant, asked, found)
 
 
@@ -134,6 +135,17 @@ def _changes(
     turned = like is not None and like.mirrored
     size = (photo.width, photo.height)
     return changes_since(kept, photo.format, size, asked.c2pa, like and like.likeness, mirrored=turned)
+
+
+def _note(store: Store, tenant: Tenant | None, asked: _Asked, found: _Found) -> None:
+    """A line in the trail of who asked, and one in the trail of each other owner, who does not learn who asked."""
+    details = {"match": found.match, "sha256": asked.sha256}
+    pictures = {file.tenant: file.image_id for file in reversed(found.files)}
+    if tenant is not None:
+        about = pictures.pop(tenant.id, asked.sha256)
+        store.audit.reads.note(tenant.id, "file.verified", about, details=details)
+    for owner, image_id in pictures.items():
+        store.audit.reads.note(owner, "file.verified", image_id, details=details, by="anyone")
 
 
 def _answer(store: Store, tenant: Tenant | None, asked: _Asked, found: _Found) -> VerifyAnswer:
