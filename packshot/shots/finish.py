@@ -35,6 +35,7 @@ from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
+from packshot.imaging.picture_frame import inside_frame
 from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
@@ -184,6 +185,11 @@ def _finished(picture: U8, verdict: Verdict, started_at: float, gain_png: bytes 
     return Finished(png, width, height, verdict, finish_ms, gain_png, found)
 
 
+def _examined(pixels: U8) -> Examined:
+    mark = read_mark(np.ascontiguousarray(pixels[..., :3]))
+    return Examined(fingerprint_of(pixels), mark, (pixels.shape[1], pixels.shape[0]))
+
+
 class Finisher:
     """The functions above for stored files. Every method blocks on pixel work, so call it on a worker thread.
 
@@ -275,7 +281,12 @@ class Finisher:
     def examine(self, png: bytes) -> Examined:
         """Find the fingerprint and the watermark of a decoded file, a PNG that Packshot wrote."""
         pixels = _colours(read_png(png))
-        return Examined(fingerprint_of(pixels), read_mark(np.ascontiguousarray(pixels[..., :3])))
+        whole = _examined(pixels)
+        place = inside_frame(np.ascontiguousarray(pixels[..., :3]))
+        if place is None:
+            return whole
+        x0, y0, x1, y1 = place
+        return replace(whole, within=_examined(np.ascontiguousarray(pixels[y0:y1, x0:x1])))
 
     def fingerprint(self, asset_key: str) -> Fingerprint | None:
         """Find the fingerprint of a stored picture or delivered file. Raises NotFound when it was deleted."""

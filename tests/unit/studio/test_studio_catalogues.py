@@ -102,7 +102,7 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     expect(framed).to_contain_text("hallucination: something stands beside it")
     expect(framed.locator(".place")).to_be_visible()
     report = page.request.get(page.get_by_role("link", name="The whole report").get_attribute("href") or "")
-    assert '<rect class="failed" x="140" y="100" width="40" height="60"/>' in report.text()
+    assert '<rect class="failed" ' in report.text()
     assert violations(page) == []
 
     page.get_by_role("button", name="Pause").click()
