@@ -11,12 +11,12 @@ from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_transform
 from packshot.models.read import RapidReader, TextLine
 from packshot.types import U8, Layer, Layout
-from packshot.verdict.text import Placed, compare_lines, is_legible, on_ground, read_product
+from packshot.verdict.text import Fate, Placed, compare_lines, is_legible, on_ground, read_product
 
 __all__ = ["Labels"]
 
-CHANGED = ("changed", "added", "mirrored")
-UNPROVEN = ("unreadable", "hidden")
+CHANGED: tuple[Fate, ...] = ("changed", "added", "mirrored")
+UNPROVEN: tuple[Fate, ...] = ("unreadable", "hidden")
 
 
 class Labels:

@@ -40,15 +40,16 @@ def draw_report(report: SetReport, thumbnails: Mapping[str, bytes]) -> bytes:
     shown = [one for one in report.outliers[:SHOWN_OUTLIERS] if one.image_id in thumbnails]
     framed = [one for one in report.defective[:SHOWN_OUTLIERS] if one.image_id in thumbnails]
     sets = report.sets[:SHOWN_SETS]
-    height = 150 + sum(_cards_px(some) for some in (shown, framed)) + len(sets) * SET_PX + MARGIN
+    height = 150 + _cards_px(shown) + _cards_px(framed) + len(sets) * SET_PX + MARGIN
     page = _Page(height)
     page.text(MARGIN, 36, report.name, 34, INK)
     page.text(MARGIN, 88, _summary(report), 18, OFF if report.outliers_total else DOT)
     y = 136
-    for title, some, total in (
+    parts: tuple[tuple[str, Sequence[Outlier | Defective], int], ...] = (
         ("What stands out", shown, report.outliers_total),
         ("Findings in pictures", framed, report.defective_total),
-    ):
+    )
+    for title, some, total in parts:
         if some:
             page.text(MARGIN, y, title + _of_more(len(some), total), 20, INK)
             for at, one in enumerate(some):
