@@ -121,7 +121,7 @@ def _enlarged(pixels: np.ndarray, rng: np.random.Generator, cover: np.ndarray | 
     """Enlarged, with a camera's noise; none where `cover` is 0, as a plain backdrop is drawn."""
     large = cv2.resize(pixels.astype(np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
     noise = rng.normal(0, 2.0, large.shape).astype(np.float32)
-    return np.clip(np.rint(large + (noise if cover is None else noise * cover)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(large + (noise if cover is None else noise * cover)), 0, 255), np.uint8)
 
 
 def jpeg(pixels: U8, quality: int) -> U8:
@@ -290,9 +290,9 @@ def _table(rows: dict[tuple[str, str], Counts], without: int) -> str:
     lines = ["| file | asked | recognised | as another picture | by watermark |", "|---|---|---|---|---|"]
     titles = {"scene": "our scene, ", "plain": "our product on a plain backdrop, ", "near": "", "foreign": "foreign: "}
     for (kind, how), one in rows.items():
-        right = f"{one.right / one.asked:.1%}" if kind in ("scene", "plain") else ""
+        rate = f"{one.right / one.asked:.1%}" if kind in ("scene", "plain") else ""
         taken = one.wrong if kind in ("scene", "plain") else f"{one.wrong} taken for ours"
-        lines.append(f"| {titles[kind]}{how} | {one.asked} | {right} | {taken} | {one.marked or ''} |")
+        lines.append(f"| {titles[kind]}{how} | {one.asked} | {rate} | {taken} | {one.marked or ''} |")
     usual = [one for (kind, _), one in rows.items() if kind in ("scene", "plain")]
     false = sum(one.wrong for (kind, _), one in rows.items() if kind == "foreign")
     right, said = sum(one.right for one in usual), sum(one.right + one.wrong for one in usual) + false
