@@ -56,8 +56,8 @@ def draw_report(report: SetReport, thumbnails: Mapping[str, bytes]) -> bytes:
                 x = MARGIN + at % COLUMNS * (CARD_PX + GAP)
                 _card(page, x, y + 42 + at // COLUMNS * (CARD_PX + CAPTION_PX + GAP), one, thumbnails[one.image_id])
         y += _cards_px(some)
-    for one in sets:
-        _set(page, y, one)
+    for of_look in sets:
+        _set(page, y, of_look)
         y += SET_PX
     return page.png()
 
