@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import event, make_url, text
 
 import packshot.store.shots as accepting
@@ -25,6 +26,7 @@ from bench.harness import Row, Sides, print_row, report
 from bench.p12_queue import SPEC
 from packshot.settings import Settings
 from packshot.store.audit import link
+from packshot.store.audit_reads import AuditReads
 from packshot.store.audit_rows import record_asked, record_each
 from packshot.store.database import open_engine
 from packshot.store.records import Tenant
@@ -33,6 +35,9 @@ from packshot.store.store import Store
 ACCEPT = Row("P17-accept", "an accept with the audit trail ÷ without it, processor time with the database's", 1.03)
 CHAINED = Row("P17-chained", "an accept that also links its line into the chain ÷ without the trail", 1.03)
 CHAIN_MS = Row("P17-chain-ms", "linking a line in batches, ms of processor time a line", 0.5)
+READ_US = Row("P17-read-us", "noting a read and writing it in a batch of 100, µs of processor time a read", 100.0)
+READ_ALONE_US = Row("P17-read-alone-us", "a read in a transaction of its own, µs of processor time", 1e9)
+READS = 100
 BYTES = Row("P17-bytes", "bytes of the database a line, indexes included", 1000.0)
 EXPORT_S = Row("P17-export-s", "an export of all lines, s of processor time for 100,000", 10.0)
 EXPORT_MB = Row("P17-export-mb", "memory that the export of all lines adds, MB", 20.0)
@@ -108,6 +113,28 @@ def paired(ours: Callable[[], float], theirs: Callable[[], float], repeats: int)
     return found
 
 
+READ: dict[str, JsonValue] = {"image_id": f"im_{0:020}", "preset": "amazon-main"}
+
+
+def spent(call: Callable[[], object], clock: Backends) -> float:
+    """The processor seconds of a call, the database's included."""
+    began, before = time.process_time(), clock.seconds
+    call()
+    return time.process_time() - began + clock.seconds - before
+
+
+def reads(store: Store, clock: Backends, tenant: Tenant, batches: int) -> list[float]:
+    """The microseconds of each of READS different reads, noted one by one and written together."""
+    trail = AuditReads(store.database, lambda _, __: None)
+
+    def batch() -> None:
+        for number in range(READS):
+            trail.note(tenant.id, "file.read", f"df_{number:020}", details=READ)
+        trail.flush()
+
+    return [1e6 * spent(batch, clock) / READS for _ in range(batches)]
+
+
 def size_of(store: Store) -> int:
     """Bytes of the trail in the database, with its indexes."""
     with store.database.read() as connection:
@@ -140,6 +167,9 @@ def main() -> int:
         held.append(report(ACCEPT, paired(recorded, plain, repeats), "the same answer"))
         store.audit.chain(tenant.id)
         report(CHAINED, paired(lambda: accept(store, clock, tenant, chained), plain, repeats), "the same answer")
+        held.append(print_row(READ_US, reads(store, clock, tenant, repeats // 10 + 1)))
+        alone = lambda: store.audit.record(tenant.id, "file.read", "df_0", details=READ)  # noqa: E731
+        print_row(READ_ALONE_US, [1e6 * spent(alone, clock) for _ in range(repeats // 4 + 1)])
         empty = store.tenants.get_or_create("export")
         with store.database.write() as connection:
             models = dict.fromkeys(("manifest", "text", "unet", "vae", "control"), "0" * 64)

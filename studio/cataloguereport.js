@@ -1,6 +1,7 @@
 // The set report: whether the pictures look like one set, and which ones stand out.
 
 import * as calls from "./cataloguecalls.js";
+import { frames } from "./places.js";
 import { h, icon } from "./widgets.js";
 import { plural } from "./words.js";
 
@@ -21,16 +22,24 @@ export async function reportOf({ id, counts }) {
   if (!report.measured) return [head, h("p", { className: "quiet" }, "Nothing of these pictures could be measured.")];
   const verdict = report.within ? `${plural(report.measured, "picture")} look like one set.` : `${report.outliers_total} of ${plural(report.measured, "picture")} stand out.`;
   const sets = report.sets.map((set) => h("div", { className: "set" }, h("h3", {}, set.scene || "Plain", h("span", { className: "quiet" }, ` ${set.canvas.join(" × ")}`)), h("dl", { className: "spreads" }, ...set.spreads.filter(({ measured }) => measured).flatMap(spread))));
-  const outliers = report.outliers.slice(0, FIRST).map((one) =>
-    h("li", {}, h("a", { href: `/v1/images/${one.image_id}`, target: "_blank" }, h("img", { src: `/v1/images/${one.image_id}/thumbnail`, alt: "", loading: "lazy" })), h("div", {}, h("strong", {}, one.sku), h("span", { className: "quiet" }, `${one.scene} ${one.view === "front" ? "" : one.view}`), h("p", {}, one.detail))),
-  );
+  const outliers = report.outliers.slice(0, FIRST).map((one) => entry(one, [], one.detail));
+  const defective = report.defective.slice(0, FIRST).map((one) => entry(one, one.findings, `${one.findings[0].check}: ${one.findings[0].detail}`));
   return [
     head,
     h("p", { className: "proof", "data-within": String(report.within) }, icon(report.within ? "check" : "warn"), verdict),
     ...sets,
     ...(outliers.length ? [h("h3", {}, "Stand out most"), h("ol", { className: "outliers" }, ...outliers)] : []),
+    ...(defective.length ? [h("h3", {}, `Findings in ${plural(report.defective_total, "picture")}`), h("ol", { className: "outliers framed" }, ...defective)] : []),
     h("p", { className: "quiet" }, h("a", { href: `/v1/catalogues/${id}/report`, target: "_blank" }, "The whole report"), " with plots"),
   ];
+}
+
+/** A picture of the report, with a frame at the place of each finding, and what is said of it. */
+function entry({ image_id: image, sku, scene, view }, findings, words) {
+  const url = `/v1/images/${image}`;
+  const picture = h("img", { src: `${url}/thumbnail`, alt: "", loading: "lazy" });
+  const places = h("span", { className: "places", "aria-hidden": "true" }, ...frames(findings, { named: false }));
+  return h("li", {}, h("a", { href: url, target: "_blank" }, picture, places), h("div", {}, h("strong", {}, sku), h("span", { className: "quiet" }, `${scene} ${view === "front" ? "" : view}`), h("p", {}, words)));
 }
 
 /** One measure: its values as dots on a line, with the target and the tolerance as a band. */

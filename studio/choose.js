@@ -6,6 +6,7 @@ import * as compare from "./compare.js";
 import { Deeds } from "./history.js";
 import * as library from "./library.js";
 import { lacking, passing } from "./passing.js";
+import { frames, placed } from "./places.js";
 import { lacksSides, reframed } from "./reframe.js";
 import { order, requestOf, reuse } from "./render.js";
 import { standing } from "./shots.js";
@@ -42,6 +43,7 @@ export function open({ toTab, status }) {
   $("preset").addEventListener("change", showPreset);
   $("filter").addEventListener("change", sync);
   $("make-pass").addEventListener("click", makePass);
+  $("show-places").addEventListener("click", togglePlaces);
   $("choose-undo").addEventListener("click", () => (deeds.undo(), sync()));
   $("choose-redo").addEventListener("click", () => (deeds.redo(), sync()));
   document.body.append(sheet());
@@ -185,6 +187,9 @@ function showVerdict({ verdict }) {
   const words = JSON.stringify(verdict);
   if (shown.dataset.words === words) return;
   shown.dataset.words = words;
+  const places = placed(verdict);
+  $("figure-places").replaceChildren(...frames(places));
+  $("show-places").hidden = !places.length;
   const { proved, title, detail, warnings, facts } = judged(verdict);
   const mends = { layout: ["Edit layout", "reuse"], seed: ["Another seed", "more"] };
   const warning = ({ text, mend }) => {
@@ -197,6 +202,12 @@ function showVerdict({ verdict }) {
     ...facts.map((text) => h("p", { className: "quiet" }, text)),
   );
   shown.dataset.proved = String(proved);
+}
+
+function togglePlaces() {
+  const show = $("figure-places").hidden;
+  $("figure-places").hidden = !show;
+  $("show-places").setAttribute("aria-pressed", String(show));
 }
 
 function change(image, how) {

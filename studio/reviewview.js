@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { bounds, centre, clamp, layerSize, photoUnder } from "./geometry.js";
+import { placed } from "./places.js";
 import { decoded, layersOf, masterOf } from "./reviewlist.js";
 import { $, h, say } from "./widgets.js";
 import { Zoom } from "./zoom.js";
@@ -167,12 +168,12 @@ function layBoxes(canvas) {
   const findings = shown.item.image.verdict.findings.filter(({ check }) => OF_THE_PRODUCT.includes(check));
   const level = WORST.find((one) => findings.some((finding) => finding.level === one)) ?? "ok";
   const seen = boxes && view !== "difference" ? shown.layers : [];
-  const placed = boxes && view !== "difference" ? shown.item.image.verdict.findings.filter(({ box, level }) => box && level !== "ok") : [];
-  $("boxes").replaceChildren(...seen.map((layer) => polygon(layer, canvas, level)), ...placed.map(({ box, level }) => shape(rectangle(box), level)));
+  const found = boxes && view !== "difference" ? placed(shown.item.image.verdict) : [];
+  $("boxes").replaceChildren(...seen.map((layer) => polygon(layer, canvas, level)), ...found.map(({ box, level }) => shape(rectangle(box), level)));
   const named = findings.filter((finding) => finding.level !== "ok").map(({ check }) => check);
   const labels = named.length ? seen.slice(0, 1) : [];
   $("box-words").replaceChildren(
-    ...placed.map(({ check, level, box }) => {
+    ...found.map(({ check, level, box }) => {
       const label = h("span", { "data-level": level }, check);
       Object.assign(label.style, { left: `${100 * box[0]}%`, top: `${100 * Math.max(box[1], 26 / zooms[0].scale / canvas.height)}%` });
       return label;

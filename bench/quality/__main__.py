@@ -1,8 +1,9 @@
 """The quality of a pack's pictures: `python -m bench.quality --pack mini --out DIR`.
 
 60 held-out products x 6 scenes x 2 seeds are cut, placed, painted and inspected as shots are. A picture with a failed
-finding of `retry` is painted again by other seeds, twice at most, and the table has both rates. DIR keeps every render
-and row, so a run that was stopped goes on. It gets table.md, rows.jsonl and index.html, the worst pictures first.
+finding of `retry` is painted again by other seeds, twice at most, and the table has both rates. The text on a product
+is read in its photo, and in each picture. DIR keeps every render and row, so a run that was stopped goes on. It gets
+table.md, rows.jsonl and index.html, the worst pictures first.
 
     --count N            the first N products alone
     --limit N            the first N pictures alone; they spread over products, scenes and seeds
@@ -24,16 +25,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench.quality.labelled import Labels
 from bench.quality.measures import figures
 from bench.quality.painting import Picture, Renders, finished, spec_of
-from bench.quality.products import Cutter, products
+from bench.quality.products import Cutter, Laid, products
 from bench.quality.report import write
 from packshot.contract.retry import RETRY_CHECKS, Retry
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.codec import read_png
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Prepared
 from packshot.shots.flow import failed_checks
 
 SCENES = (
@@ -93,25 +94,27 @@ class _Run:
         pictures = list(_pictures(names))[:limit]
         needed = {one.product for one in pictures if not self._row(one).exists()}
         placed = {one.name: self._cutter.place(one) for one in wanted if one.name in needed}
+        self._labels = Labels({name: (one.layer, self._canvas) for name, one in placed.items()})
         todo = [one for one in pictures if not self._row(one).exists()]
         for at in range(0, len(todo), AT_ONCE):
             self._several(todo[at : at + AT_ONCE], placed)
             print(f"{min(at + AT_ONCE, len(todo))} of {len(todo)} pictures", flush=True)
 
-    def _several(self, pictures: Sequence[Picture], placed: dict[str, Prepared]) -> None:
+    def _several(self, pictures: Sequence[Picture], placed: dict[str, Laid]) -> None:
         """Paint and judge some pictures, and paint again those that fail."""
         rows: dict[Picture, list[dict[str, Any]]] = {picture: [] for picture in pictures}
         failing = list(pictures)
         for at in range(1 + RETRY.max):
             again = {one: Picture(one.product, one.scene, one.seed + at * AGAIN) for one in failing}
             specs = {one: spec_of(self._pack, self._canvas, SCENES[one.scene], again[one].seed) for one in failing}
-            scenes = self._renders.paint((again[one], placed[one.product], specs[one]) for one in failing)
+            scenes = self._renders.paint((again[one], placed[one.product].prepared, specs[one]) for one in failing)
             still = []
             for one in failing:
-                prepared = placed[one.product]
+                prepared = placed[one.product].prepared
                 made = finished(prepared, scenes[again[one].name], specs[one])
                 pixels = np.ascontiguousarray(read_png(made.png)[..., :3])
                 row = figures(prepared.flat, pixels, made.verdict, self._cutter.outside(pixels, prepared))
+                row["text"] = self._labels.read(one.product, pixels)
                 named = failed_checks(made.verdict, RETRY)
                 row |= {"seed": again[one].seed, "worth": [-len(named), *made.verdict.worth]}
                 placed_findings = [found for found in made.verdict.findings if found.box and found.level == "failed"]
@@ -123,7 +126,9 @@ class _Run:
             failing = still
         for one, tries in rows.items():
             told = {"product": one.product, "scene": one.scene, "seed": one.seed, "tries": tries}
-            self._row(one).write_text(json.dumps(told), "utf-8")
+            part = self._row(one).with_suffix(".part")  # a run that is killed here leaves no half row
+            part.write_text(json.dumps(told), "utf-8")
+            part.replace(self._row(one))
 
     def _row(self, picture: Picture) -> Path:
         return self._out / "rows" / f"{picture.name}.json"

@@ -12,6 +12,7 @@ import skimage.data
 import torch
 from PIL import Image
 
+from bench.labels import draw, random_label
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, flatten, layer_enlargement
 from packshot.imaging.lock import lock_px_of
@@ -29,6 +30,8 @@ SCALE, GROUND = 0.5, 0.8
 """The product's longer side over the canvas's, and the height on which it stands."""
 COFFEE = ("coffee", (70, 10, 490, 395))
 """The photo of a wheel that shows a product, and the box around cup, saucer and spoon."""
+LABELS, DIGIT_PX = 6, 64.0
+"""Drawn products with print on them, and how high their digits are at least, pixels of 1,100: the canvas shows less."""
 MATERIALS = ("matte", "gloss", "metal")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -44,7 +47,7 @@ class Product:
 
 
 def products(count: int, folder: Path | None = None) -> Iterator[Product]:
-    """`count` products: those of a folder, a photo of a wheel, then drawn ones of the held-out families.
+    """`count` products: those of a folder, a photo of a wheel, labels, then drawn ones of the held-out families.
 
     The folder has photos (JPEG, PNG, WebP; an alpha channel marks the product, else it is found automatically) and
     path-traced shards (`training.path_traced`), of which the held-out objects are taken.
@@ -54,6 +57,10 @@ def products(count: int, folder: Path | None = None) -> Iterator[Product]:
         if found < count:
             found += 1
             yield product
+    for at in range(min(LABELS, count - found)):
+        found += 1
+        label = draw(random_label(at, DIGIT_PX))
+        yield Product(f"label-{at}", np.ascontiguousarray(label[..., :3]), mask=np.ascontiguousarray(label[..., 3]))
     for at in range(count - found):
         family = UNSEEN_FAMILIES[at % len(UNSEEN_FAMILIES)]
         batch = render(1, PHOTO_PX, 9_000 + at, clutter=0.0, families=[family], materials=MATERIALS)
@@ -73,6 +80,14 @@ def _of_folder(folder: Path) -> Iterator[Product]:
                     yield Product(f"{path.stem}-{at}", image, mask=alpha)
 
 
+@dataclass(frozen=True)
+class Laid:
+    """A product on the canvas, and the layer that it is."""
+
+    prepared: Prepared
+    layer: Layer
+
+
 class Cutter:
     """Cuts products by the pack's own segmenter, and places them on the canvas."""
 
@@ -81,7 +96,7 @@ class Cutter:
         self._canvas = canvas
         self._framing = pack.manifest.framing(canvas)
 
-    def place(self, product: Product) -> Prepared:
+    def place(self, product: Product) -> Laid:
         """The product on the canvas, standing on one line with all others."""
         photo = Photo(np.ascontiguousarray(product.pixels))
         mask = Mask(product.mask) if product.mask is not None else self._found(photo, product.box)
@@ -90,7 +105,8 @@ class Cutter:
         longer = self._canvas.longer
         tall = SCALE * height / max(height, width) * longer / self._canvas.height
         layer = Layer(cutout, 0.5, GROUND - tall / 2, SCALE)
-        return Prepared(flatten(Layout(self._canvas, (layer,))), layer_enlargement(layer, self._canvas), self._framing)
+        flat = flatten(Layout(self._canvas, (layer,)))
+        return Laid(Prepared(flat, layer_enlargement(layer, self._canvas), self._framing), layer)
 
     def _found(self, photo: Photo, box: BoxXYXY | None) -> Mask:
         prompts = Prompts() if box is None else Prompts(boxes=(tuple(map(float, box)),))  # type: ignore[arg-type]

@@ -105,6 +105,7 @@ async def get_catalogue_archive(catalogue_id: str, services: Wired, tenant: Call
     record, manifest = await _record(services, tenant.id, catalogue_id)
     await in_thread(_require_approved, services.store, record, None)
     services.streams.take(tenant.id)
+    services.store.audit.reads.note(tenant.id, "file.read", record.id, details={"archive": True})
 
     def parts() -> Iterator[bytes]:
         yield from stream_zip(_archived(services.store, record, manifest.deliver))

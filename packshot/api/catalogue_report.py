@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
 from itertools import islice
@@ -23,7 +23,7 @@ from packshot.catalogue.plan import Variant, variants
 from packshot.catalogue.rows import item_of, manifest_of, scenes_of, shots_of
 from packshot.catalogue.set_report import SetPicture, set_report
 from packshot.contract import catalogue_examples as examples
-from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
+from packshot.contract.set_report import Defective, Outlier, SetOfReport, SetReport, Spread
 from packshot.errors import NotFound
 from packshot.imaging.report_picture import SHOWN_OUTLIERS
 from packshot.store.catalogue_records import CatalogueRecord
@@ -45,7 +45,8 @@ MAX_PICTURES = 20_000
 async def get_set_report(catalogue_id: str, services: Wired, tenant: Caller) -> SetReport:
     """Compares the pictures of each scene and canvas: ground line, size, background, shadow. Outliers come first.
 
-    It holds the first 20,000 pictures that are done.
+    `defective` are the pictures whose verdict found something at a place. The report holds the first 20,000 pictures
+    that are done.
     """
     return (await _report(services, tenant.id, catalogue_id))[0]
 
@@ -58,7 +59,7 @@ async def get_set_report(catalogue_id: str, services: Wired, tenant: Caller) -> 
     responses=file_json("The report with its plots and the outliers' pictures.", "image/png") | problems_json(NotFound),
 )
 async def get_set_report_picture(catalogue_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Returns a PNG, 1,400 px wide: at most ten outliers with their pictures, then the plots of at most 40 sets."""
+    """Returns a PNG, 1,400 px wide: at most ten outliers, ten pictures with framed findings, and 40 sets' plots."""
     report, keys = await _report(services, tenant.id, catalogue_id)
     data = await cancel_on_disconnect(request, services.graph.report_png(report, keys))
     return file_answer(request, data, "image/png", kept=False)
@@ -78,16 +79,16 @@ async def get_set_report_page(catalogue_id: str, services: Wired, tenant: Caller
 
 
 async def _report(services: Services, tenant_id: str, catalogue_id: str) -> tuple[SetReport, dict[str, str]]:
-    """The report, and the asset keys of the outliers' pictures that are shown, by image id."""
+    """The report, and the asset keys of the pictures that it shows, by image id."""
 
     def made() -> tuple[SetReport, dict[str, str]]:
         record = services.store.catalogues.get(tenant_id, catalogue_id)
         stands = _stands(record)
         pictures = islice(_pictures(services.store, record), MAX_PICTURES)
         report = set_report(record.id, record.name, pictures, stands.__getitem__)
-        shown = [one.image_id for one in report.outliers[:SHOWN_OUTLIERS]]
+        shown = {one.image_id for some in (report.outliers, report.defective) for one in some[:SHOWN_OUTLIERS]}
         return report, {
-            image_id: one.asset_key for image_id, one in services.store.images.measured(tenant_id, shown).items()
+            image_id: one.asset_key for image_id, one in services.store.images.measured(tenant_id, list(shown)).items()
         }
 
     return await in_thread(made)
@@ -113,8 +114,10 @@ def _pictures(store: Store, record: CatalogueRecord) -> Iterator[SetPicture]:
             planned = {shot.key: shot for shot in shots_of(record.frame, item)}
             for shot in row.shots:
                 if shot.image_id in known and shot.key in planned:
-                    one, measures = planned[shot.key], known[shot.image_id].measures
-                    yield SetPicture(row.sku, one.view, one.variant, shot.image_id, measures, item.size_mm)
+                    one, found = planned[shot.key], known[shot.image_id].verdict
+                    yield SetPicture(
+                        row.sku, one.view, one.variant, shot.image_id, found.measures, item.size_mm, found.findings
+                    )
         if cursor is None:
             return
 
@@ -125,6 +128,10 @@ img{max-width:100%;height:auto}
 .outliers{display:grid;grid-template-columns:repeat(auto-fill,minmax(12rem,1fr));gap:1rem;padding:0;list-style:none}
 .outliers img{aspect-ratio:1;object-fit:contain;width:100%;border:1px solid #dedbd5}
 .outliers p{margin:0;overflow-wrap:anywhere}
+.picture{position:relative;display:block}
+.picture svg{position:absolute;inset:0;width:100%;height:100%;fill:none;stroke:#e5322b;stroke-width:2.5}
+.picture rect{vector-effect:non-scaling-stroke}
+.picture .warning{stroke:#e0a800}
 .off{color:#b03024}
 .wide{overflow-x:auto}
 .plots{min-width:50rem;width:100%;border-radius:8px}
@@ -153,6 +160,9 @@ def _page(report: SetReport) -> str:
     told = f"{out:,} {'stands' if out == 1 else 'stand'} out" if out else "none stands out"
     pictures = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
     outliers = "".join(map(_outlier, report.outliers))
+    framed = "".join(map(_framed, report.defective))
+    of_more = f" (the worst {len(report.defective)})" if report.defective_total > len(report.defective) else ""
+    defects = f'<h2>Findings in pictures{of_more}</h2><ul class="outliers">{framed}</ul>' if framed else ""
     rows = "".join(_row(one, spread) for one in report.sets for spread in one.spreads)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Set report: {title}</title>'
@@ -160,7 +170,7 @@ def _page(report: SetReport) -> str:
         f'<meta name="color-scheme" content="light dark"><style>{_STYLE}</style></head><body>'
         f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}. "
         f'<a href="/catalogues#{report.catalogue_id}">The catalogue</a></p>'
-        f'<ul class="outliers">{outliers}</ul><h2>Plots</h2>'
+        f'<ul class="outliers">{outliers}</ul>{defects}<h2>Plots</h2>'
         '<p class="wide"><img class="plots" src="report.png" alt="The measures of each set as dots">'
         f'</p><h2>Numbers</h2><div class="wide"><table><thead><tr><th>Set</th><th>Measure</th><th>Target</th>'
         f"<th>Tolerance</th><th>Least</th><th>Most</th><th>Outliers</th></tr></thead><tbody>{rows}</tbody></table>"
@@ -169,11 +179,29 @@ def _page(report: SetReport) -> str:
 
 
 def _outlier(one: Outlier) -> str:
+    return _entry(one, "", [one.detail])
+
+
+def _framed(one: Defective) -> str:
+    """A picture with a frame at the place of each finding. The frames lie as the picture does: fitted into a square."""
+    width, height = one.canvas
+    boxes = [(found, found.box) for found in one.findings if found.box is not None]
+    frames = "".join(
+        f'<rect class="{found.level}" x="{x0 * width:.0f}" y="{y0 * height:.0f}" width="{(x1 - x0) * width:.0f}" '
+        f'height="{(y1 - y0) * height:.0f}"/>'
+        for found, (x0, y0, x1, y1) in boxes
+    )
+    drawn = f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{frames}</svg>'
+    return _entry(one, drawn, [f"{found.check}: {found.detail}" for found in one.findings])
+
+
+def _entry(one: Outlier | Defective, over: str, told: Sequence[str]) -> str:
     url = f"/v1/images/{escape(one.image_id)}"
     alt = escape(f"{one.sku} in {one.scene}")
+    lines = "".join(f'<p class="off">{escape(line)}</p>' for line in told)
     return (
-        f'<li><a href="{url}"><img src="{url}/thumbnail" alt="{alt}" loading="lazy"></a>'
-        f'<p>{escape(one.sku)} · {escape(one.scene)}</p><p class="off">{escape(one.detail)}</p></li>'
+        f'<li><a class="picture" href="{url}"><img src="{url}/thumbnail" alt="{alt}" loading="lazy">{over}</a>'
+        f"<p>{escape(one.sku)} · {escape(one.scene)}</p>{lines}</li>"
     )
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
-from packshot.api.downloads import REDIRECT, Redirect, redirected
+from packshot.api.downloads import REDIRECT, Redirect, noted_read, redirected
 from packshot.api.graph import UNSIGNED, Graph
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
@@ -269,6 +269,8 @@ async def get_delivery(
 ) -> Response:
     """The bytes are those of the first delivery. `name` is any file name; the file is saved under it.
 
+    The audit trail gets a line of it.
+
     409 `not_approved` when the approval that the picture needs was withdrawn since.
     """
     file = await in_thread(services.store.delivered.get, tenant.id, delivery_id)
@@ -276,6 +278,6 @@ async def get_delivery(
     shown = disposition(check_name(name))
     elsewhere = await redirected(services, redirect, file.asset_key, file.media_type, shown)
     if elsewhere is not None:
-        return elsewhere
+        return noted_read(services, file, elsewhere)
     data = await in_thread(services.store.assets.get, file.asset_key)
-    return file_answer(request, data, file.media_type, filename=check_name(name))
+    return noted_read(services, file, file_answer(request, data, file.media_type, filename=check_name(name)))

@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from packshot.api.openapi import redirect_json
 from packshot.api.services import Services, in_thread
 from packshot.store.assets import Assets
+from packshot.store.records import DeliveredRecord
 
 Redirect = Annotated[
     bool | None,
@@ -33,6 +34,17 @@ async def redirected(
     if url is None:
         return None
     return RedirectResponse(url, 307, {"cache-control": "private, no-store", "vary": "authorization, cookie"})
+
+
+def noted_read(services: Services, file: DeliveredRecord, answer: Response) -> Response:
+    """The answer that hands out a delivered file, or a signed URL of it, after a line for the audit trail.
+
+    A client that has the bytes already (304) reads nothing.
+    """
+    if answer.status_code != 304:
+        details = {"image_id": file.image_id, "preset": file.preset, "signed_url": answer.status_code == 307 or None}
+        services.store.audit.reads.note(file.tenant, "file.read", file.id, details=details)
+    return answer
 
 
 def bucket_origin(assets: Assets) -> str:

@@ -13,7 +13,7 @@ from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
 from packshot.api.deliveries import made_once
-from packshot.api.downloads import REDIRECT, Redirect, redirected
+from packshot.api.downloads import REDIRECT, Redirect, noted_read, redirected
 from packshot.api.etags import IF_MATCH, if_match
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
@@ -113,7 +113,7 @@ async def get_image(
     file = await cancel_on_disconnect(request, made_once(services.store, services.graph, image, shot, rules))
     data = await in_thread(services.store.assets.get, file.asset_key)
     name = f"{image.id}-{rules.name}.{file.extension}"
-    answer = file_answer(request, data, file.media_type, filename=name, kept=False)
+    answer = noted_read(services, file, file_answer(request, data, file.media_type, filename=name, kept=False))
     expired = rules.expiry_note(date.today())
     if notes := (*file.notes, *((expired,) if expired else ())):
         answer.headers[NOTES] = "; ".join(notes).encode("ascii", "replace").decode()

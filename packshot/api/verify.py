@@ -22,11 +22,11 @@ from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import verify_examples as examples
 from packshot.contract.answers import NoteAnswer, RecipeAnswer
 from packshot.contract.verify import C2paAnswer, Match, VerifyAnswer, VerifyRequest
-from packshot.delivery.identify import Change, Kept, changes_since
+from packshot.delivery.identify import FRAMED, Change, Kept, changes_since
 from packshot.delivery.provenance import C2paFound
 from packshot.delivery.signing import trust_anchors
 from packshot.errors import NotFound
-from packshot.imaging.decoding.results import NormalisedPhoto
+from packshot.shots.stages import Examined
 from packshot.store.fingerprints import KnownFile
 from packshot.store.lookalikes import Lookalike
 from packshot.store.records import Tenant
@@ -51,6 +51,14 @@ class _Asked:
 
 
 @dataclass(frozen=True)
+class _Pixels:
+    """The format of a file in question, and the size of the picture in it: (width, height) in pixels."""
+
+    format: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class _Found:
     """What a file was recognised by, as which files, and what was done to it since."""
 
@@ -67,7 +75,7 @@ class _Found:
     openapi_extra=form_json(VerifyRequest),
 )
 async def verify_file(request: Request, services: Wired, tenant: Asker) -> VerifyAnswer:
-    """The multipart part `file` holds an image. Nothing of it is stored.
+    """The multipart part `file` holds an image. Nothing of it is stored but its SHA-256, in the audit trail.
 
     The owner of the picture learns its ids and its recipe. Others, and people without a key where the operator lets
     them ask, learn only that it was made here. A cropped file has no watermark; its fingerprint finds it while about
@@ -76,6 +84,7 @@ async def verify_file(request: Request, services: Wired, tenant: Asker) -> Verif
     async with upload_form(request) as (file, _):
         whose = ANYONE if tenant is None else tenant.id
         asked, found = await cancel_on_disconnect(request, _identified(services, whose, await file.read()))
+    _note(services.store, tenant, asked, found)
     return await in_thread(_answer, services.store, tenant, asked, found)
 
 
@@ -92,9 +101,12 @@ async def _identified(services: Services, whose: str, data: bytes) -> tuple[_Ask
             return asked, _Found("c2pa", files)
         photo = await services.decoder.normalise(data, None)
     seen = await services.graph.examine(photo.png)
-    alike = [] if seen.fingerprint is None else await in_thread(store.lookalikes.search, seen.fingerprint)
-    marked = [] if seen.mark is None else await in_thread(store.delivered.with_mark, seen.mark)
-    return asked, await in_thread(_recognised, store, asked, photo, [one.id for one in marked], alike)
+    found = await in_thread(_recognised, store, asked, photo.format, seen)
+    if found.match == "none" and seen.within is not None:
+        found = await in_thread(_recognised, store, asked, photo.format, seen.within)
+        if found.match != "none":
+            found = replace(found, changes=(*found.changes, FRAMED))
+    return asked, found
 
 
 def _signed(store: Store, c2pa: C2paFound) -> list[KnownFile]:
@@ -104,12 +116,13 @@ def _signed(store: Store, c2pa: C2paFound) -> list[KnownFile]:
     return store.fingerprints.known([one.id for one in store.delivered.with_instance(c2pa.instance_id)])
 
 
-def _recognised(
-    store: Store, asked: _Asked, photo: NormalisedPhoto, marked: Sequence[str], alike: Sequence[Lookalike]
-) -> _Found:
-    """Recognise a file by its pixels: its watermark first, and then what looks alike."""
+def _recognised(store: Store, asked: _Asked, format: str, seen: Examined) -> _Found:
+    """Recognise a file by its pixels: by its watermark, and then by what looks alike. `format` is one of `FORMATS`."""
+    photo = _Pixels(format, seen.size)
+    alike = [] if seen.fingerprint is None else store.lookalikes.search(seen.fingerprint)
+    marked = [] if seen.mark is None else store.delivered.with_mark(seen.mark)
     if marked:
-        files = store.fingerprints.known(marked)
+        files = store.fingerprints.known([one.id for one in marked])
         pictures = {file.image_id for file in files}
         shown = {one.file_id: one for one in alike}
         of_these = [file for file in store.fingerprints.known(list(shown)) if file.image_id in pictures]
@@ -118,22 +131,32 @@ def _recognised(
             like = None if best is None else shown[best.file_id]
             return _Found("watermark", files, _changes(store, asked, photo, best or files[0], like))
     near = {one.file_id: one for one in alike if one.score > alike[0].score - ALIKE}
-    size = (photo.width, photo.height)  # of equally good ones, the file of this size is the one that was changed
+    # of equally good ones, the file of this size is the one that was changed
     files = store.fingerprints.known(list(near))
-    files.sort(key=lambda file: ((file.width, file.height) != size, -near[file.file_id].score))
+    files.sort(key=lambda file: ((file.width, file.height) != photo.size, -near[file.file_id].score))
     if not files:
         return _Found("none")
     return _Found("fingerprint", files, _changes(store, asked, photo, files[0], near[files[0].file_id]))
 
 
 def _changes(
-    store: Store, asked: _Asked, photo: NormalisedPhoto, file: KnownFile, like: Lookalike | None
+    store: Store, asked: _Asked, photo: _Pixels, file: KnownFile, like: Lookalike | None
 ) -> tuple[Change, ...]:
     [made] = store.delivered.records(file.tenant, [file.file_id]).values() or [None]
     kept = Kept(file.media_type, file.width, file.height, made is not None and made.signed_by is not None)
     turned = like is not None and like.mirrored
-    size = (photo.width, photo.height)
-    return changes_since(kept, photo.format, size, asked.c2pa, like and like.likeness, mirrored=turned)
+    return changes_since(kept, photo.format, photo.size, asked.c2pa, like and like.likeness, mirrored=turned)
+
+
+def _note(store: Store, tenant: Tenant | None, asked: _Asked, found: _Found) -> None:
+    """A line in the trail of who asked, and one in the trail of each other owner, who does not learn who asked."""
+    details = {"match": found.match, "sha256": asked.sha256}
+    pictures = {file.tenant: file.image_id for file in reversed(found.files)}
+    if tenant is not None:
+        about = pictures.pop(tenant.id, asked.sha256)
+        store.audit.reads.note(tenant.id, "file.verified", about, details=details)
+    for owner, image_id in pictures.items():
+        store.audit.reads.note(owner, "file.verified", image_id, details=details, by="anyone")
 
 
 def _answer(store: Store, tenant: Tenant | None, asked: _Asked, found: _Found) -> VerifyAnswer:

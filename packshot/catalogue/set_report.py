@@ -14,9 +14,19 @@ from statistics import fmean, median
 
 from packshot.catalogue.placement import Stand
 from packshot.catalogue.plan import Variant
+from packshot.contract.answers import FindingAnswer
 from packshot.contract.catalogue import SizeMm, View
-from packshot.contract.set_report import MAX_OUTLIERS, Measure, Outlier, SetOfReport, SetReport, Spread
-from packshot.contract.verdict import Measures
+from packshot.contract.set_report import (
+    MAX_DEFECTIVE,
+    MAX_OUTLIERS,
+    Defective,
+    Measure,
+    Outlier,
+    SetOfReport,
+    SetReport,
+    Spread,
+)
+from packshot.contract.verdict import LEVELS, Finding, Measures
 
 __all__ = ["SetPicture", "set_report"]
 
@@ -37,7 +47,10 @@ Lab = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SetPicture:
-    """A chosen picture. `size_mm` is its product's true size, and `measures` are None when they are not known."""
+    """A chosen picture. `size_mm` is its product's true size, and `measures` are None when they are not known.
+
+    `findings` are those of its verdict.
+    """
 
     sku: str
     view: View
@@ -45,6 +58,13 @@ class SetPicture:
     image_id: str
     measures: Measures | None
     size_mm: SizeMm | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def placed(self) -> tuple[Finding, ...]:
+        """The findings that are not ok and have a place in the picture, the failed ones first."""
+        found = [one for one in self.findings if one.box is not None and one.level != "ok"]
+        return tuple(sorted(found, key=lambda one: -LEVELS.index(one.level)))
 
 
 @dataclass(frozen=True)
@@ -77,6 +97,8 @@ def set_report(
             if value.off > 1 and (before is None or value.off > before.off):
                 worst[value.picture.image_id] = value
     outliers = sorted(worst.values(), key=lambda value: (-value.off, value.picture.sku, value.picture.image_id))
+    defective = [one for members in by_variant.values() for one in members if one.placed]
+    defective.sort(key=_badness)
     return SetReport(
         catalogue_id=catalogue_id,
         name=name,
@@ -86,6 +108,25 @@ def set_report(
         sets=tuple(sets),
         outliers=tuple(_outlier(value) for value in outliers[:MAX_OUTLIERS]),
         outliers_total=len(outliers),
+        defective=tuple(map(_defective, defective[:MAX_DEFECTIVE])),
+        defective_total=len(defective),
+    )
+
+
+def _badness(picture: SetPicture) -> tuple[int, int, str, str]:
+    """Orders pictures by their findings that have a place: the most failed ones first, then the most warnings."""
+    failed = sum(one.level == "failed" for one in picture.placed)
+    return -failed, failed - len(picture.placed), picture.sku, picture.image_id
+
+
+def _defective(picture: SetPicture) -> Defective:
+    return Defective(
+        sku=picture.sku,
+        view=picture.view,
+        scene=scene_of(picture.variant),
+        canvas=picture.variant.canvas,
+        image_id=picture.image_id,
+        findings=tuple(FindingAnswer.model_validate(one.to_json()) for one in picture.placed),
     )
 
 

@@ -29,6 +29,8 @@ AuditAction = Literal[
     "image.restored",
     "clip.made",
     "file.delivered",
+    "file.read",
+    "file.verified",
     "catalogue.created",
     "catalogue.started",
     "catalogue.paused",
@@ -65,7 +67,8 @@ class AuditLine(Answer):
     """One line of the audit trail: one event.
 
     `number` counts a tenant's events from 1, without gaps. `by` is `key ID`, `session ID` (of a key), `share ID`,
-    `local` (a server without keys), `command line` or `system`. `object` is the id of what the event is about.
+    `local` (a server without keys), `command line`, `anyone` (somebody who is not the owner asked about a file) or
+    `system`. `object` is the id of what the event is about, or the sha256 of a file that is not the tenant's.
     `request` is the `x-request-id` of the request that caused it. `models` maps each role of a model to a sha256, and
     `previous_sha256` is that of the line before, as it is written here.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from packshot.contract.answers import FindingAnswer
 from packshot.contract.catalogue import Axis, Budget, BudgetCheck, Deliver, DryRunAnswer, Item, Manifest, RowProblem
 from packshot.contract.catalogue_answers import (
     CatalogueAnswer,
@@ -20,7 +21,7 @@ from packshot.contract.catalogue_answers import (
     SpentAnswer,
 )
 from packshot.contract.examples import DELIVERIES, IMAGE, PHOTO, SHOT
-from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
+from packshot.contract.set_report import Defective, Outlier, SetOfReport, SetReport, Spread
 
 _ID, _PATH = "ct_2d7b9e1c4f60", "photos/ring.png"
 MANIFEST = Manifest(
@@ -150,4 +151,23 @@ SET_REPORT = SetReport(
         ),
     ),
     outliers_total=1,
+    defective=(
+        Defective(
+            sku="MUG-07",
+            view="front",
+            scene="marble",
+            canvas=(1600, 1600),
+            image_id=IMAGE.id,
+            findings=(
+                FindingAnswer(
+                    check="hallucination",
+                    level="failed",
+                    detail="something of the product's colours, 31% of its size, stands beside it; use another seed",
+                    value=0.31,
+                    box=(0.71, 0.52, 0.88, 0.83),
+                ),
+            ),
+        ),
+    ),
+    defective_total=1,
 )

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from packshot.contract.answers import FindingAnswer
 from packshot.contract.base import Answer, Number
 
 Measure = Literal["ground", "fill", "background", "shadow"]
@@ -13,6 +14,7 @@ Measure = Literal["ground", "fill", "background", "shadow"]
 the distance of the mean colour from the set's, ΔE (CIE 1976). shadow: the angle to the set's shadow, degrees."""
 
 MAX_OUTLIERS = 100
+MAX_DEFECTIVE = 100
 
 
 class Spread(Answer):
@@ -61,8 +63,21 @@ class Outlier(Answer):
     detail: str = Field(description="What differs, in one sentence, with what can be done.")
 
 
+class Defective(Answer):
+    """A picture whose verdict found something at a place in it."""
+
+    sku: str
+    view: str
+    scene: str
+    canvas: tuple[int, int]
+    image_id: str
+    findings: tuple[FindingAnswer, ...] = Field(
+        description="The warnings and failed findings that have a `box`, the failed ones first."
+    )
+
+
 class SetReport(Answer):
-    """How far the pictures of a catalogue look like one set. The worst outliers come first."""
+    """How far the pictures of a catalogue look like one set. The worst outliers and defects come first."""
 
     catalogue_id: str
     name: str
@@ -72,3 +87,7 @@ class SetReport(Answer):
     sets: tuple[SetOfReport, ...]
     outliers: tuple[Outlier, ...] = Field(description=f"The worst {MAX_OUTLIERS}, one entry a picture.")
     outliers_total: int
+    defective: tuple[Defective, ...] = Field(
+        (), description=f"Pictures with findings that have a place: the worst {MAX_DEFECTIVE}, one entry a picture."
+    )
+    defective_total: int = 0

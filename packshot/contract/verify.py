@@ -44,8 +44,8 @@ class VerifyAnswer(Answer):
     changed_since: tuple[NoteAnswer, ...] | None = Field(
         None,
         exclude_if=absent,
-        description="What was done to the file since: encoded, resized, cropped, mirrored, edited, signature_removed, "
-        "signature_broken. Empty = nothing; absent without a match.",
+        description="What was done to the file since: encoded, resized, cropped, mirrored, edited, framed, "
+        "signature_removed, signature_expired, signature_broken. Empty = nothing; absent without a match.",
     )
     c2pa: C2paAnswer
 

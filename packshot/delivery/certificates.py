@@ -56,7 +56,7 @@ DEVELOPMENT_DAYS = 5 * 365
 
 @dataclass(frozen=True)
 class Chain:
-    """A checked chain: its PEM text, the public key and the algorithm of its first certificate, and its last day.
+    """A checked chain: its PEM text, the public key and the algorithm of its first certificate, and when it is valid.
 
     `key_id` is the first 16 digits of the SHA-256 of the first certificate.
     """
@@ -64,6 +64,7 @@ class Chain:
     pem: str
     public_key: PublicKeyTypes
     algorithm: Algorithm
+    starts: datetime
     expires: datetime
     key_id: str
 
@@ -91,15 +92,17 @@ def read_chain(pem: str, where: str, now: datetime) -> Chain:
     _check_purpose(leaf, where)
     algorithm = _algorithm_of(leaf.public_key(), where)
     fingerprint = leaf.fingerprint(hashes.SHA256()).hex()[:16]
+    starts = max(one.not_valid_before_utc for one in certificates)
     expires = min(one.not_valid_after_utc for one in certificates)
-    return Chain(pem, leaf.public_key(), algorithm, expires, fingerprint)
+    return Chain(pem, leaf.public_key(), algorithm, starts, expires, fingerprint)
 
 
 def _check_dates(one: x509.Certificate, number: int, where: str, now: datetime) -> None:
     what = f"certificate {number + 1} of {where}"
     if now > one.not_valid_after_utc:
-        got = f"one that ended on {one.not_valid_after_utc:%Y-%m-%d}"
-        refuse_signing(f"{what} must not have expired", got, "renew it, as docs/runbook.md says")
+        got = f"one that ended on {one.not_valid_after_utc:%Y-%m-%d}, by this machine's clock {now:%Y-%m-%d %H:%M} UTC"
+        remedy = "renew it, as docs/runbook.md says, or set the clock"
+        refuse_signing(f"{what} must not have expired", got, remedy)
     if now < one.not_valid_before_utc:
         got = f"one from {one.not_valid_before_utc:%Y-%m-%d %H:%M} at {now:%Y-%m-%d %H:%M} UTC"
         refuse_signing(f"{what} must be valid already", got, "set this machine's clock, or wait")
@@ -207,13 +210,15 @@ def development_pem(folder: Path, now: datetime) -> tuple[str, str]:
     """The chain and the key of the development certificate, as PEM. They are made once and kept in `folder`.
 
     C2PA takes no certificate that issued itself, so an authority is made with it, whose key is not kept. Nobody trusts
-    that authority: the signature shows what was changed since, and not who signed. An expired one is made anew.
+    that authority: the signature shows what was changed since, and not who signed. One that is not valid at `now` is
+    made anew: it has expired, or a clock was wrong when it was made.
     """
     path = folder / "development.pem"
     for _ in range(2):
         if path.is_file():
             chain, begin, key = path.read_text("ascii").partition("-----BEGIN PRIVATE KEY")
-            if x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc > now + timedelta(days=1):
+            found = x509.load_pem_x509_certificate(chain.encode())
+            if found.not_valid_before_utc <= now and found.not_valid_after_utc > now + timedelta(days=1):
                 return chain, begin + key
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f"development-{os.getpid()}-{os.urandom(4).hex()}.pem"

@@ -8,7 +8,7 @@ from packshot.delivery.provenance import C2paFound
 from packshot.imaging.decoding.formats import FORMATS
 from packshot.imaging.fingerprint import Likeness
 
-__all__ = ["Change", "Kept", "changes_since"]
+__all__ = ["FRAMED", "Change", "Kept", "changes_since"]
 
 WHOLE = 0.975
 """The share of a side from which a picture counts as not cropped: sketches do not show less."""
@@ -31,6 +31,9 @@ class Kept(NamedTuple):
     width: int
     height: int
     signed: bool
+
+
+FRAMED = Change("framed", "A frame of one colour was put around it.")
 
 
 def changes_since(
@@ -64,6 +67,9 @@ def changes_since(
 
 
 def _signature(kept: Kept, c2pa: C2paFound) -> list[Change]:
+    if c2pa.expired:
+        detail = "Its C2PA signature fits the file, but by this server's clock its certificate is not valid"
+        return [Change("signature_expired", f"{detail}: it has expired, or the clock is wrong.")]
     if c2pa.present and not c2pa.valid:
         return [
             Change(

@@ -27,6 +27,7 @@ SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED, PLAIN = f"{SOURCE_TYPES}compositeWithTrainedAlgorithmicMedia", f"{SOURCE_TYPES}humanEdits"
 """The source types of a painted scene with a photographed product, and of a product on a plain background."""
 
+_EXPIRED = "signingCredential.expired"
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 _PHOTO = {"title": "product photo", "format": "image/png", "relationship": "componentOf"}
 _SETTINGS: dict[str, Any] = {
@@ -37,11 +38,12 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class C2paFound:
-    """What a file's C2PA manifest says.
+    """What a file's C2PA manifest says, by this machine's clock.
 
     `present` says that there is a manifest, and `valid` that its signature and its hash of the file hold. `signer` is
     the organisation, or else the name, that its certificate states. `trusted` says that the certificate's chain ends in
-    one of the given anchors. `instance_id` and `source_type` are the manifest's; None = it has none.
+    one of the given anchors. `instance_id` and `source_type` are the manifest's; None = it has none. `expired` says
+    that signature and hash hold, and that only the certificate is not valid now.
     """
 
     present: bool = False
@@ -50,6 +52,7 @@ class C2paFound:
     trusted: bool = False
     instance_id: str | None = None
     source_type: str | None = None
+    expired: bool = False
 
 
 def manifest_of(origin: Origin, *, generated: bool, source_type: str | None) -> str:
@@ -104,6 +107,7 @@ def read_manifest(data: bytes, anchors: str = "") -> C2paFound:
         with Reader(media_type, io.BytesIO(data), context=_context(anchors)) as reader:
             state = reader.get_validation_state()
             active = reader.get_active_manifest() or {}
+            checks = reader.get_validation_results() or {}
     except C2paError.ManifestNotFound:
         return C2paFound()
     except C2paError:
@@ -116,7 +120,14 @@ def read_manifest(data: bytes, anchors: str = "") -> C2paFound:
         trusted=state == "Trusted",
         instance_id=active.get("instance_id"),
         source_type=_source_type(active),
+        expired=_expired(checks),
     )
+
+
+def _expired(checks: dict[str, Any]) -> bool:
+    """Whether the certificate's dates are all that is wrong, besides that nobody here trusts it."""
+    failed = {str(one.get("code")) for one in (checks.get("activeManifest") or {}).get("failure", ())}
+    return _EXPIRED in failed and failed <= {_EXPIRED, "signingCredential.untrusted"}
 
 
 def _source_type(manifest: dict[str, Any]) -> str | None:

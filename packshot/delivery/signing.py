@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 DEVELOPMENT = "development"
 """The key id of every machine's development certificate."""
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""No clock that is right shows a time before this: Packshot did not sign files then."""
 WARN_DAYS = 30
 """Days before its end from which a certificate is warned of."""
 _PROBE = b"packshot: does this key sign?"
@@ -52,7 +54,7 @@ class Signer:
 
     def __init__(self, chain: Chain, key_id: str, sign: SignBytes, timestamp_url: str = "") -> None:
         self.key_id = key_id
-        self._expires = chain.expires
+        self._starts, self._expires = chain.starts, chain.expires
         self._lock = threading.Lock()
         self._signer = _c2pa_signer(chain, sign, timestamp_url)
         self.finding = _finding(chain, key_id)
@@ -60,14 +62,20 @@ class Signer:
     def sign(self, data: bytes, media_type: str, origin: Origin, *, generated: bool, source_type: str | None) -> bytes:
         """The file with its signed C2PA manifest.
 
-        Raises Unavailable `signing_unavailable` when the certificate has expired since the start, or the key's service
-        or the time stamp server does not answer.
+        Raises Unavailable `signing_unavailable` when the certificate is not valid by this machine's clock, or the key's
+        service or the time stamp server does not answer.
         """
         from c2pa import C2paError
 
-        if datetime.now(UTC) > self._expires:
-            rule = f"the signing certificate must not have expired, it ended on {self._expires:%Y-%m-%d}"
-            raise Unavailable("signing_unavailable", f"{rule}; renew it and restart, as docs/runbook.md says")
+        now = datetime.now(UTC)
+        clock = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC"
+        if now > self._expires:
+            rule = f"the signing certificate must not have expired, it ended on {self._expires:%Y-%m-%d} and {clock}"
+            remedy = "renew it and restart, as docs/runbook.md says, or set the clock"
+            raise Unavailable("signing_unavailable", f"{rule}; {remedy}")
+        if now < self._starts:
+            rule = f"the signing certificate must be valid already, it is from {self._starts:%Y-%m-%d} on and {clock}"
+            raise Unavailable("signing_unavailable", f"{rule}; set the clock, and deliver again")
         manifest = manifest_of(origin, generated=generated, source_type=source_type)
         try:
             with self._lock:
@@ -80,8 +88,12 @@ class Signer:
 def load_signer(settings: Settings) -> Signer:
     """The signer that the settings name, or that of the development certificate.
 
-    Raises BadInput `signing_refused` when settings, certificate and key do not make a signature that C2PA accepts.
+    Raises BadInput `signing_refused` when settings, certificate and key do not make a signature that C2PA accepts, or
+    this machine's clock is before EARLIEST.
     """
+    if (now := datetime.now(UTC)) < EARLIEST:
+        rule = f"files must be signed by a clock that is right, so after {EARLIEST:%Y-%m-%d}"
+        refuse_signing(rule, f"{now:%Y-%m-%d %H:%M} UTC", "set this machine's clock, by NTP for example")
     if (where := _certificate(settings)) is None:
         chain, key = _development(settings)
         log.info("delivered files are signed with a development certificate, which nobody trusts")

@@ -17,7 +17,7 @@ from packshot.imaging.light.reflection import reflect
 from packshot.imaging.tiles import nearby_colours
 from packshot.types import U8, Flat, Framing
 
-__all__ = ["Ground", "composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
+__all__ = ["Ground", "composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey", "scene_behind"]
 
 GREY = 127  # neutral grey: about 0 in the engine's -1..1 range
 KEEP_ALPHA = 128  # the engine does not repaint pixels that are at least half covered by the product
@@ -72,6 +72,19 @@ def composite(flat: Flat, background: U8 | None, ground: Ground = Ground()) -> U
     if ground.reflection is not None:
         reflect(picture, flat, ground.reflection)
     return _lay_over(picture, flat)
+
+
+def scene_behind(picture: U8, flat: Flat, ground: Ground) -> U8:
+    """The scene of a finished picture (uint8 HxWx3 RGB) as it was before `composite` put the layout and `ground` on it.
+
+    `composite` changes each scene pixel by a factor and an addend, so both are read from a black and a white scene, and
+    undone. Where less than an eighth of the scene shows, as in the product, the picture's own pixels stay.
+    """
+    black = composite(flat, np.zeros_like(picture), ground)
+    white = composite(flat, np.full_like(picture, 255), ground)
+    share = cv2.subtract(white, black)
+    behind = cv2.divide(cv2.subtract(picture, black), share, scale=255)
+    return np.asarray(cv2.copyTo(behind, cv2.compare(share, 32, cv2.CMP_GE), picture.copy()), np.uint8)
 
 
 def _lay_over(picture: U8, flat: Flat) -> U8:

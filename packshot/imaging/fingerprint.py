@@ -7,6 +7,9 @@ A fingerprint has a hash for the whole frame and for each window of `WINDOWS`, w
 in question is compared with all of them by the number of bits that differ: that finds candidates among many pictures.
 Then `compare` decides with the sketches: it lays one on the other, and correlates luma and details. The blocks that
 differ most are left out, so that a picture with a sticker on it is found too.
+
+A product on a plain backdrop has a print of its product instead (`packshot.imaging.product_print`), because on white
+products of one shape would be taken for each other.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.imaging.product_print import PRINT_BYTES, agreement, print_of, window_of
 from packshot.types import F32, U8
 
 __all__ = [
@@ -27,6 +31,7 @@ __all__ = [
     "Likeness",
     "Window",
     "compare",
+    "compare_products",
     "fingerprint_of",
     "mirrored",
     "overlap",
@@ -45,7 +50,7 @@ _STEP = 0.05
 _PLAIN = 3.0
 """Standard deviation of luma, grey levels, below which a picture is too plain to be told from others."""
 _MOST_FLAT = 0.35
-"""Share of one shade from which a picture has no fingerprint: products of one shape look alike on white."""
+"""Share of one shade from which a picture has a print of its product: products of one shape look alike on white."""
 _ODD_WAVES = sum(1 << bit for bit in range(_FREQUENCIES**2) if bit % _FREQUENCIES % 2)
 _DETAIL_SIGMA_PX = 3.0
 _ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
@@ -99,11 +104,17 @@ WINDOWS = tuple(
 class Fingerprint(NamedTuple):
     """What a picture is found by. `hashes` holds one little-endian uint64 for each of `WINDOWS`.
 
-    `sketch` is the frame's luma, SKETCH_PX x SKETCH_PX bytes, row by row.
+    `sketch` is the frame's luma, SKETCH_PX x SKETCH_PX bytes, row by row. A print of a product has one hash, and the
+    sketch of `print_of`.
     """
 
     hashes: bytes
     sketch: bytes
+
+    @property
+    def of_product(self) -> bool:
+        """Whether it is the print of a product on a plain backdrop."""
+        return len(self.sketch) == PRINT_BYTES
 
     @property
     def whole(self) -> int:
@@ -127,12 +138,15 @@ class Likeness(NamedTuple):
 def fingerprint_of(pixels: U8) -> Fingerprint | None:
     """The fingerprint of uint8 HxWx3 RGB or HxWx4 straight RGBA pixels, seen over white.
 
-    None for a plain picture, and for one of which more than a third is one shade.
+    A picture that is plain, or more than a third of which is one shade, has the print of its product. None if it has
+    no product with details of its own.
     """
+    pixels = _over_white(pixels)
     frame = _luma(pixels)
     sketch = np.clip(np.rint(cv2.resize(frame, (SKETCH_PX, SKETCH_PX), interpolation=cv2.INTER_AREA)), 0, 255)
     if float(sketch.std()) < _PLAIN or _flat_share(sketch) > _MOST_FLAT:
-        return None
+        found = print_of(pixels)
+        return None if found is None else Fingerprint(found[0].to_bytes(8, "little"), found[1])
     basis = _basis()
     size = len(_INTERVALS)
     blocks = cv2.gemm(cv2.gemm(basis, frame, 1, None, 0), basis, 1, None, 0, flags=cv2.GEMM_2_T).reshape(
@@ -174,6 +188,14 @@ def compare(asked: U8, stored: U8, window: Window) -> Likeness:
     luma = _correlation(seen[kept], laid[kept])
     detail = _correlation(_details(seen)[kept], _details(laid)[kept], _DETAIL_FLOOR)
     return Likeness(luma, detail, _window_of(warp), edited)
+
+
+def compare_products(asked: bytes, stored: bytes) -> Likeness:
+    """Compare the sketches of two prints of products. Both correlations are 0 unless everything agrees."""
+    found = agreement(asked, stored)
+    if not found.same:
+        return Likeness(0.0, 0.0, WINDOWS[0])
+    return Likeness(1.0, found.detail, Window(*window_of(asked, stored)), found.edited)
 
 
 def overlap(asked: U8, stored: U8, window: Window) -> float:
@@ -247,12 +269,16 @@ def _flat_share(sketch: F32) -> float:
     return float((np.abs(sketch - shades.argmax()) <= 2).mean())
 
 
+def _over_white(pixels: U8) -> U8:
+    if pixels.shape[2] == 3:
+        return pixels
+    share = pixels[..., 3:].astype(np.float32) / 255
+    return np.asarray(np.rint(pixels[..., :3] * share + 255 * (1 - share)), np.uint8)
+
+
 def _luma(pixels: U8) -> F32:
-    """The frame's luma over white, float32 _FRAME_PX x _FRAME_PX."""
+    """The frame's luma, float32 _FRAME_PX x _FRAME_PX."""
     size = (_FRAME_PX, _FRAME_PX)
-    if pixels.shape[2] == 4:
-        share = pixels[..., 3:].astype(np.float32) / 255
-        pixels = np.asarray(np.rint(pixels[..., :3] * share + 255 * (1 - share)), np.uint8)
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.float32)
 

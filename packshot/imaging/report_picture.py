@@ -1,4 +1,4 @@
-"""Draw a set report as one picture: the outliers first, then each set's measures as strips of dots."""
+"""Draw a set report as one picture: outliers, pictures with framed findings, and sets' measures as strips of dots."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
+from packshot.contract.set_report import Defective, Outlier, SetOfReport, SetReport, Spread
+from packshot.types import BoxXYXY
 
 __all__ = ["SHOWN_OUTLIERS", "draw_report"]
 
@@ -27,30 +28,43 @@ CAPTION_PX = 74
 SET_PX, STRIP_PX = 150, 44
 
 INK, QUIET, RULE, BAND, DOT, OFF, PAPER = "#1c1b19", "#6d6a64", "#dedbd5", "#e3eee4", "#3f6f4a", "#c0392b", "#ffffff"
+FRAMES = {"failed": OFF, "warning": "#d99a00", "ok": DOT}
 TITLES = {"ground": "Ground line", "fill": "Size", "background": "Background colour", "shadow": "Shadow"}
 
 
 def draw_report(report: SetReport, thumbnails: Mapping[str, bytes]) -> bytes:
-    """The report as a PNG, 1,400 px wide. `thumbnails` has a PNG or JPEG of each outlier that is shown, by image id."""
+    """The report as a PNG, 1,400 px wide. `thumbnails` has a PNG or JPEG of each picture that is shown, by image id.
+
+    These are the first SHOWN_OUTLIERS of the outliers, and as many of the pictures with findings at a place.
+    """
     shown = [one for one in report.outliers[:SHOWN_OUTLIERS] if one.image_id in thumbnails]
+    framed = [one for one in report.defective[:SHOWN_OUTLIERS] if one.image_id in thumbnails]
     sets = report.sets[:SHOWN_SETS]
-    lines = -(-len(shown) // COLUMNS)
-    height = 150 + (50 + lines * (CARD_PX + CAPTION_PX + GAP) if shown else 0) + len(sets) * SET_PX + MARGIN
+    height = 150 + _cards_px(shown) + _cards_px(framed) + len(sets) * SET_PX + MARGIN
     page = _Page(height)
     page.text(MARGIN, 36, report.name, 34, INK)
     page.text(MARGIN, 88, _summary(report), 18, OFF if report.outliers_total else DOT)
     y = 136
-    if shown:
-        page.text(MARGIN, y, "What stands out" + _of_more(len(shown), report.outliers_total), 20, INK)
-        y += 42
-        for at, outlier in enumerate(shown):
-            x = MARGIN + at % COLUMNS * (CARD_PX + GAP)
-            _card(page, x, y + at // COLUMNS * (CARD_PX + CAPTION_PX + GAP), outlier, thumbnails[outlier.image_id])
-        y += lines * (CARD_PX + CAPTION_PX + GAP) + 8
-    for one in sets:
-        _set(page, y, one)
+    parts: tuple[tuple[str, Sequence[Outlier | Defective], int], ...] = (
+        ("What stands out", shown, report.outliers_total),
+        ("Findings in pictures", framed, report.defective_total),
+    )
+    for title, some, total in parts:
+        if some:
+            page.text(MARGIN, y, title + _of_more(len(some), total), 20, INK)
+            for at, one in enumerate(some):
+                x = MARGIN + at % COLUMNS * (CARD_PX + GAP)
+                _card(page, x, y + 42 + at // COLUMNS * (CARD_PX + CAPTION_PX + GAP), one, thumbnails[one.image_id])
+        y += _cards_px(some)
+    for of_look in sets:
+        _set(page, y, of_look)
         y += SET_PX
     return page.png()
+
+
+def _cards_px(shown: Sequence[Outlier | Defective]) -> int:
+    """The height of a heading and its cards; 0 without any."""
+    return 50 + -(-len(shown) // COLUMNS) * (CARD_PX + CAPTION_PX + GAP) if shown else 0
 
 
 def _summary(report: SetReport) -> str:
@@ -72,10 +86,17 @@ def _of_more(shown: int, total: int) -> str:
     return f" (the worst {shown} of {total:,})" if total > shown else ""
 
 
-def _card(page: _Page, x: int, y: int, outlier: Outlier, thumbnail: bytes) -> None:
-    page.picture(x, y, CARD_PX, thumbnail)
-    page.text(x, y + CARD_PX + 8, page.fitted(f"{outlier.sku} · {outlier.scene}", 16, CARD_PX), 16, INK)
-    for at, line in enumerate(page.wrapped(outlier.detail.partition(";")[0], 14, CARD_PX)[:2]):
+def _card(page: _Page, x: int, y: int, one: Outlier | Defective, thumbnail: bytes) -> None:
+    place = page.picture(x, y, CARD_PX, thumbnail)
+    if isinstance(one, Defective):
+        for found in one.findings:
+            if found.box is not None:
+                page.frame(place, found.box, FRAMES[found.level])
+        detail = f"{one.findings[0].check}: {one.findings[0].detail}"
+    else:
+        detail = one.detail
+    page.text(x, y + CARD_PX + 8, page.fitted(f"{one.sku} · {one.scene}", 16, CARD_PX), 16, INK)
+    for at, line in enumerate(page.wrapped(detail.partition(";")[0], 14, CARD_PX)[:2]):
         page.text(x, y + CARD_PX + 31 + at * 19, line, 14, OFF)
 
 
@@ -163,8 +184,8 @@ class _Page:
                 lines.append(word)
         return lines
 
-    def picture(self, x: int, y: int, side: int, data: bytes) -> None:
-        """A picture inside of a square with a thin frame."""
+    def picture(self, x: int, y: int, side: int, data: bytes) -> BoxXYXY:
+        """A picture inside of a square with a thin frame. Returns its place, XYXY in fine pixels."""
         with Image.open(io.BytesIO(data)) as found:
             picture = found.convert("RGBA")
         by = side * FINE / max(picture.size)
@@ -172,6 +193,14 @@ class _Page:
         left, top = x * FINE + (side * FINE - picture.width) // 2, y * FINE + (side * FINE - picture.height) // 2
         self._image.paste(picture, (left, top), picture)
         self._draw.rectangle((x * FINE, y * FINE, (x + side) * FINE, (y + side) * FINE), outline=RULE, width=FINE)
+        return left, top, left + picture.width, top + picture.height
+
+    def frame(self, place: BoxXYXY, box: tuple[float, float, float, float], colour: str) -> None:
+        """A frame at `box`, XYXY as shares of a picture that lies at `place`."""
+        left, top, right, bottom = place
+        x0, x1 = (left + share * (right - left) for share in (box[0], box[2]))
+        y0, y1 = (top + share * (bottom - top) for share in (box[1], box[3]))
+        self._draw.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=colour, width=3 * FINE)
 
     def swatch(self, x: int, y: int, side: int, rgb: tuple[int, int, int]) -> None:
         corners = (x * FINE, y * FINE, (x + side) * FINE, (y + side) * FINE)

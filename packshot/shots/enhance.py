@@ -28,6 +28,7 @@ from packshot.shots.stages import EnhancementOrder, Finished, Fitted, Painted, P
 from packshot.shots.touchup import WIDER_PX, unlocked
 from packshot.store.assets import Assets
 from packshot.types import U8, Flat, Framing, Kept
+from packshot.verdict.defects import defect_findings, with_own_pixels
 from packshot.verdict.inspect import inspect
 
 __all__ = ["finish_enhancement", "prepare_enhancement"]
@@ -65,9 +66,10 @@ def finish_enhancement(prepared: PreparedEnhancement, painted: Painted, order: E
     crop = np.s_[y0:y1, x0:x1]
     render = enlarge(painted.render.pixels, Canvas(x1 - x0, y1 - y0), prepared.framing)
     picture = base.copy()
+    scene = picture
     if job.locked:
-        picture[crop] = render
-        picture = composite(flat, picture, Ground())
+        scene[crop] = render
+        picture = composite(flat, scene, Ground())
     else:
         picture[crop] = blend(base[crop], render, region[crop])
     picture[region == 0] = base[region == 0]
@@ -80,7 +82,8 @@ def finish_enhancement(prepared: PreparedEnhancement, painted: Painted, order: E
         generated=True,
     )
     findings = (*unlocked(verdict, locked=job.locked).findings, _repainted(prepared, order, picture))
-    verdict = replace(verdict, findings=(*findings, *painted.render.findings))
+    defects = _defects(prepared, order, picture, scene)
+    verdict = replace(verdict, findings=(*findings, *defects, *painted.render.findings))
     height, width = picture.shape[:2]
     finish_ms = (time.perf_counter() - started_at) * 1000
     return Finished(encode_png(picture), width, height, verdict, finish_ms, fingerprint=fingerprint_of(picture))
@@ -99,6 +102,22 @@ def _region(target: Target, flat: Flat) -> U8:
         return np.full(flat.alpha.shape, 255, np.uint8)
     inside = flat.alpha > 0 if target == "product" else flat.alpha < 255
     return np.where(inside, np.uint8(255), np.uint8(0))
+
+
+def _defects(prepared: PreparedEnhancement, order: EnhancementOrder, picture: U8, scene: U8) -> tuple[Finding, ...]:
+    """The defects of a repainted scene. A photo's own scene has none, so one that the photo shows too is a warning."""
+    if order.enhancement.target == "product":
+        return ()
+    flat, base = prepared.flat, prepared.base
+    seen = flat if order.enhancement.locked else with_own_pixels(flat, picture)
+    found = defect_findings(seen, picture, scene, order.spec)
+    before = {one.check for one in defect_findings(flat, base, base, order.spec) if one.level == "failed"}
+    return tuple(
+        replace(one, level="warning", detail=f"{one.detail.partition(';')[0]}; the photo shows this too")
+        if one.level == "failed" and one.check in before
+        else one
+        for one in found
+    )
 
 
 def _repainted(prepared: PreparedEnhancement, order: EnhancementOrder, picture: U8) -> Finding:

@@ -35,6 +35,7 @@ from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
 from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
+from packshot.imaging.picture_frame import inside_frame
 from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
@@ -72,7 +73,6 @@ from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
 from packshot.verdict.defects import defect_findings
-from packshot.verdict.expansion import expansion_finding
 from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
@@ -110,8 +110,6 @@ def finish(
     scene_by = framing.enlargement((width, height))
     verdict = _verdict(prepared, picture, spec, scene_by / render_px, lighting.gain_png, scene_by)
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
-    if not spec.canny.scale:  # nothing held the engine to the product's edges
-        findings.append(expansion_finding(flat, painted_scene))
     findings += defect_findings(flat, picture, painted_scene, spec)
     findings += [*styled.findings, *lit.findings, *lighting.findings, *painted.render.findings]
     return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, lighting.gain_png)
@@ -185,6 +183,11 @@ def _finished(picture: U8, verdict: Verdict, started_at: float, gain_png: bytes 
     png, found = encode_png(picture), fingerprint_of(picture)
     finish_ms = (time.perf_counter() - started_at) * 1000
     return Finished(png, width, height, verdict, finish_ms, gain_png, found)
+
+
+def _examined(pixels: U8) -> Examined:
+    mark = read_mark(np.ascontiguousarray(pixels[..., :3]))
+    return Examined(fingerprint_of(pixels), mark, (pixels.shape[1], pixels.shape[0]))
 
 
 class Finisher:
@@ -278,7 +281,12 @@ class Finisher:
     def examine(self, png: bytes) -> Examined:
         """Find the fingerprint and the watermark of a decoded file, a PNG that Packshot wrote."""
         pixels = _colours(read_png(png))
-        return Examined(fingerprint_of(pixels), read_mark(np.ascontiguousarray(pixels[..., :3])))
+        whole = _examined(pixels)
+        place = inside_frame(np.ascontiguousarray(pixels[..., :3]))
+        if place is None:
+            return whole
+        x0, y0, x1, y1 = place
+        return replace(whole, within=_examined(np.ascontiguousarray(pixels[y0:y1, x0:x1])))
 
     def fingerprint(self, asset_key: str) -> Fingerprint | None:
         """Find the fingerprint of a stored picture or delivered file. Raises NotFound when it was deleted."""

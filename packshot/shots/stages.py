@@ -165,10 +165,15 @@ class DeliveryOrder:
 
 @dataclass(frozen=True)
 class Examined:
-    """What the pixels of a file in question say: its fingerprint (None for a plain picture), and its watermark."""
+    """What the pixels of a file in question say: its fingerprint (None for a plain picture), and its watermark.
+
+    `size` is (width, height) in pixels. `within` is what the picture inside a frame of one colour says, if it has one.
+    """
 
     fingerprint: Fingerprint | None
     mark: int | None
+    size: tuple[int, int]
+    within: Examined | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from packshot.contract.verdict import Finding, Verdict
 from packshot.errors import BadInput
 from packshot.imaging.canvas import fit_into, locked_mask
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
-from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, product_on_grey, scene_behind
 from packshot.imaging.fingerprint import fingerprint_of
 from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.matting import MattingNetwork
@@ -33,6 +33,7 @@ from packshot.shots.relighting import load_gain
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.store.assets import Assets
 from packshot.types import U8, Flat, Framing, Kept
+from packshot.verdict.defects import defect_findings, with_own_pixels
 from packshot.verdict.inspect import inspect
 
 __all__ = ["WIDER_PX", "find_region", "finish_touchup", "moved", "prepare_touchup", "unlocked"]
@@ -185,7 +186,22 @@ def _verdict(
     findings = unlocked(verdict, locked=order.touchup.locked).findings
     kept = [earlier[check] for check in ("framing", "light", "relight", "material") if check in earlier]
     repainted = _repainted(prepared, order.touchup, picture)
-    return replace(verdict, findings=(*findings, *kept, repainted, *painted.render.findings))
+    defects = _defects(prepared, order, picture)
+    return replace(verdict, findings=(*findings, *kept, repainted, *defects, *painted.render.findings))
+
+
+def _defects(prepared: PreparedTouchup, order: TouchupOrder, picture: U8) -> tuple[Finding, ...]:
+    """The defects of the whole new picture, what its parent showed included.
+
+    A product that was painted is compared as the picture shows it, at its old place. Its reflection cannot be told from
+    a second product, so nothing is said of hallucinations there.
+    """
+    if order.touchup.locked:
+        scene = scene_behind(picture, prepared.shown, prepared.ground)
+        return defect_findings(prepared.flat, picture, scene, order.spec)
+    found = defect_findings(with_own_pixels(prepared.flat, picture), picture, picture, order.spec)
+    reflected = order.spec.reflection is not None
+    return tuple(one for one in found if not (reflected and one.check == "hallucination"))
 
 
 def unlocked(verdict: Verdict, *, locked: bool) -> Verdict:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from packshot.contract.audit import FIRST_SHA256, AuditAction, line_json, line_sha256
 from packshot.contract.base import iso
+from packshot.store.audit_reads import AuditReads
 from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, require_id
 from packshot.store.schema import Now, tenant
@@ -63,11 +64,12 @@ class CheckedChain:
 
 
 class Audit:
-    """The audit trail. `days` is how long a line is kept, in days; 0 = for ever."""
+    """The audit trail. `days` is how long a line is kept, in days; 0 = for ever. `reads` takes the lines of reads."""
 
     def __init__(self, database: Database, *, days: float) -> None:
         self._database = database
         self._days = days
+        self.reads = AuditReads(database)
 
     def record(self, tenant_id: str, action: AuditAction, object_id: str, *, details: Details | None = None) -> None:
         """Add an event that changes nothing else, such as a check of a file, in a transaction of its own."""
@@ -75,7 +77,11 @@ class Audit:
             record(connection, tenant_id, action, object_id, details=details)
 
     def chain(self, tenant_id: str) -> int:
-        """Link the rows that the tenant's chain does not hold yet. Returns how many. Calls may run at the same time."""
+        """Link the rows that the tenant's chain does not hold yet, with the reads that this process noted.
+
+        Returns how many. Calls may run at the same time.
+        """
+        self.reads.flush()
         linked = 0
         while some := self._chain_some(tenant_id):
             linked += some

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, literal, select
+from sqlalchemy import Connection, delete, exists, literal, select
 
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.database import Database, insert
@@ -90,8 +90,9 @@ class Fingerprints:
         return found
 
     def missing(self, most: int) -> list[KnownFile]:
-        """At most `most` files for which no fingerprint was looked for yet."""
-        has = [exists().where(fingerprint.c.file_id == table.c.id) for table in (image, delivered_file)]
+        """At most `most` files for which no fingerprint was looked for yet, by this version: see `fingerprint`."""
+        known = fingerprint.c.hashes.is_not(None)
+        has = [exists().where(fingerprint.c.file_id == table.c.id, known) for table in (image, delivered_file)]
         with self._database.read() as connection:
             return _known(connection, ~has[0], ~has[1], most=most)[:most]
 
@@ -100,10 +101,12 @@ class Fingerprints:
         with self._database.write() as connection:
             locked = select(image.c.id).where(image.c.id == file.image_id).with_for_update(read=True, key_share=True)
             if connection.execute(locked).first() is not None:
+                of_before = (fingerprint.c.file_id == file.file_id) & fingerprint.c.hashes.is_(None)
+                connection.execute(delete(fingerprint).where(of_before))  # the new row is read after all others
                 insert_fingerprint(connection, file.tenant, file.image_id, file.file_id, found)
 
     def hashes_after(self, seq: int, most: int) -> list[tuple[int, bytes]]:
-        """(seq, hashes) of at most `most` fingerprints after `seq`, in their order. Plain pictures have none."""
+        """(seq, hashes) of at most `most` fingerprints after `seq`, in their order. Plain pictures have empty ones."""
         columns = fingerprint.c
         wanted = select(columns.seq, columns.hashes).where(columns.seq > seq, columns.hashes.is_not(None))
         with self._database.read() as connection:
@@ -134,7 +137,7 @@ def insert_fingerprint(
         "tenant_id": tenant_id,
         "image_id": image_id,
         "file_id": file_id,
-        "hashes": found and found.hashes,
+        "hashes": b"" if found is None else found.hashes,
         "sketch": found and found.sketch,
     }
     connection.execute(insert(connection, fingerprint).values(**values).on_conflict_do_nothing())

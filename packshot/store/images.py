@@ -62,9 +62,9 @@ class Images:
             return image_record(row)
 
     def measured(self, tenant_id: str, image_ids: Sequence[str]) -> dict[str, MeasuredImage]:
-        """The measures of images, by id. Images that do not exist, or of another tenant, are missing."""
+        """The files and verdicts of images, by id. Images that do not exist, or of another tenant, are missing."""
         wanted = select(image.c.id, image.c.asset_key, image.c.verdict)
         wanted = wanted.where(image.c.id.in_(image_ids), image.c.tenant_id == tenant_id)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
-        return {row.id: MeasuredImage(row.asset_key, Verdict.from_json(row.verdict).measures) for row in rows}
+        return {row.id: MeasuredImage(row.asset_key, Verdict.from_json(row.verdict)) for row in rows}

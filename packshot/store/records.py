@@ -12,7 +12,7 @@ from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.style import Reference
-from packshot.contract.verdict import Finding, Measures, Verdict
+from packshot.contract.verdict import Finding, Verdict
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.clip_records import ClipRecord
 from packshot.types import BoxXYXY
@@ -293,10 +293,10 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class MeasuredImage:
-    """An image's file, and its measures; None for an image that was made before they were measured."""
+    """An image's file and its verdict, whose measures a set report compares."""
 
     asset_key: str
-    measures: Measures | None
+    verdict: Verdict
 
 
 @dataclass(frozen=True)

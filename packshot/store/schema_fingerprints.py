@@ -15,7 +15,7 @@ fingerprint = Table(
     tenant_column(),
     Column("image_id", ID, ForeignKey("image.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("file_id", String(80), nullable=False, unique=True),  # the picture's id, or that of the file made of it
-    # NULL in the next two = the picture is too plain to be told from others
+    # Empty = the picture is too plain to be told from others. NULL = so said a version that had no prints of products.
     Column("hashes", LargeBinary),
     Column("sketch", LargeBinary),
 )

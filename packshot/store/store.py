@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from packshot.errors import Unavailable
 from packshot.settings import Settings
 from packshot.store.adapters import Adapters
 from packshot.store.asset_root import AssetRoot
@@ -152,7 +156,11 @@ class Store:
         return store
 
     def close(self) -> None:
-        """Close every database connection."""
+        """Write what waits for the audit trail, and close every database connection."""
+        audit = getattr(self, "audit", None)  # None in a store that could not be opened
+        if audit is not None:
+            with suppress(Unavailable, SQLAlchemyError):
+                audit.reads.flush()
         self.database.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from packshot.client import AsyncClient, Client
 from packshot.contract.audit import FIRST_SHA256, AuditLine, line_sha256
 from packshot.errors import Forbidden
 from tests.api_graph import Api, code_of
+from tests.unit.api.test_verify_api import made, picture
 
 
 def audit(api: Api, caller: httpx.Client | None = None, **params: Any) -> httpx.Response:
@@ -86,3 +88,40 @@ async def test_both_clients_read_the_trail_page_by_page(
             next(client.audit(tenant_id="tn_unknown"))
     async with AsyncClient(api.url, api.key) as later:
         assert [line async for line in later.audit()] == expected
+
+
+def test_reading_a_delivered_file_leaves_a_line(api: Api) -> None:
+    image = made(api, picture(90, 320))
+    sent = api.http.get(image["url"], params={"preset": "meta-ad-1x1"})
+    assert sent.status_code == 200, sent.text
+    [file] = api.http.post(f"{image['url']}/deliveries", json={"deliver": [{"preset": "meta-ad-1x1"}]}).json()[
+        "deliveries"
+    ]
+    read = api.http.get(file["url"])
+    unchanged = api.http.get(file["url"], headers={"if-none-match": read.headers["etag"]})
+    assert (read.status_code, unchanged.status_code) == (200, 304)
+    api.http.get(image["url"])  # the working copy
+    lines = [line for line in lines_of(audit(api, object=file["id"])) if line["action"] == "file.read"]
+    times = [line["details"].pop("times", 1) for line in lines]
+    assert sum(times) == 2, "the first two; a client that has the bytes reads nothing"
+    assert {line["by"] for line in lines} == {f"key {api.key_id}"}
+    assert lines[0]["request"] == sent.headers["x-request-id"]
+    assert lines[0]["details"] == {"image_id": image["id"], "preset": "meta-ad-1x1"}
+
+
+def test_asking_about_a_file_leaves_a_line_with_the_asker_and_one_with_the_owner(api: Api) -> None:
+    image = made(api, picture(91))
+    data = api.http.get(image["url"]).content
+    digest = hashlib.sha256(data).hexdigest()
+    for caller in (api.stranger, api.http):
+        assert caller.post("/v1/verify", files={"file": data}).json()["ours"]
+    details = {"match": "exact", "sha256": digest}
+    owners = [line for line in lines_of(audit(api, object=image["id"])) if line["action"] == "file.verified"]
+    assert [(line["by"], line["details"]) for line in owners] == [
+        ("anyone", details),
+        (f"key {api.key_id}", details),
+    ]
+    assert owners[0].get("request") is None, "the owner does not learn who asked"
+    (asked,) = lines_of(audit(api, api.stranger, object=digest))
+    assert (asked["action"], asked["details"]) == ("file.verified", details)
+    assert asked["by"].startswith("key ")

@@ -28,6 +28,7 @@ from packshot.store.schema import delivered_file
 from packshot.types import U8
 from tests.api_graph import Api, code_of, running
 from tests.specs import recipe_of
+from tests.unit.imaging.test_product_print import packshot
 
 SIDE = 256
 
@@ -146,12 +147,24 @@ def edited(pixels: U8) -> U8:
     return changed
 
 
+def framed(pixels: U8) -> U8:
+    return np.asarray(cv2.copyMakeBorder(pixels, 14, 14, 14, 14, cv2.BORDER_CONSTANT, value=(30, 90, 40)), np.uint8)
+
+
+def on_screen(pixels: U8) -> U8:
+    """Seen at 83 % on a screen that is a little brighter, and cut out by hand."""
+    shown = 255 * (resized(pixels, 0.83)[1:-2, 2:-1] / 255.0) ** 0.95
+    return np.rint(shown).astype(np.uint8)
+
+
 CHANGES: dict[str, tuple[Callable[[U8], bytes], list[str]]] = {
     "encoded": (lambda pixels: saved(pixels, "WEBP", quality=80), ["encoded"]),
     "resized": (lambda pixels: saved(resized(pixels, 0.6), "PNG"), ["encoded", "resized"]),
     "cropped": (lambda pixels: saved(pixels[20:240, 16:236], quality=85), ["encoded", "cropped"]),
     "mirrored": (lambda pixels: saved(pixels[:, ::-1], quality=85), ["encoded", "mirrored"]),
     "edited": (lambda pixels: saved(edited(pixels), quality=85), ["encoded", "edited"]),
+    "screenshot": (lambda pixels: saved(on_screen(pixels), "PNG"), ["encoded", "resized"]),
+    "framed": (lambda pixels: saved(framed(pixels), quality=85), ["encoded", "framed"]),
 }
 
 
@@ -163,6 +176,16 @@ def test_the_answer_says_what_was_done(api: Api, change: str) -> None:
     assert (found["match"], found["image_id"], codes(found)) == ("fingerprint", image["id"], expected)
     if change == "edited":
         assert "at the bottom left" in found["changed_since"][-1]["detail"]
+
+
+def test_a_stripped_product_on_white_is_known_and_another_of_its_shape_is_not(api: Api) -> None:
+    image = made(api, packshot(21))
+    found = answer(api.http, saved(packshot(21), quality=70))
+    assert (found["match"], found["image_id"], codes(found)) == ("fingerprint", image["id"], ["encoded"])
+    cropped = answer(api.http, saved(packshot(21)[30:290, 60:300], quality=85))
+    assert (cropped["image_id"], codes(cropped)) == (image["id"], ["encoded", "cropped"])
+    assert codes(answer(api.http, saved(packshot(21)[:, ::-1], quality=85))) == ["encoded", "mirrored"]
+    assert answer(api.http, saved(packshot(22), quality=90))["match"] == "none"
 
 
 def test_a_watermark_is_known_where_the_pixels_are_not(api: Api) -> None:

@@ -13,7 +13,7 @@ from packshot.catalogue.set_report import SetPicture, set_report
 from packshot.contract.catalogue import SizeMm
 from packshot.contract.requests import ShadowIn
 from packshot.contract.set_report import SetReport
-from packshot.contract.verdict import Measures
+from packshot.contract.verdict import Finding, Measures
 from packshot.imaging.report_picture import draw_report
 
 MARBLE = Variant(Scene((("scene", "marble"),), "on marble"), "generate", (1600, 1200), ShadowIn(mode="contact"), 0.7)
@@ -125,3 +125,39 @@ def test_the_drawn_report_shows_the_outliers_first() -> None:
     red = (pixels == (0xC0, 0x39, 0x2B)).all(axis=2)
     assert green.sum() > 10_000
     assert np.flatnonzero(green.any(axis=1))[-1] < np.flatnonzero(red.any(axis=1))[-1], "the plots come below"
+
+
+BESIDE = Finding("hallucination", "failed", "something stands beside it; use another seed", 0.3, (0.5, 0.25, 0.75, 0.5))
+UNREAD = Finding("text", "warning", "a line is too small", None, (0.1, 0.1, 0.2, 0.2))
+BLANK = Finding("scene", "warning", "the scene is one flat colour", 1.0)
+
+
+def test_pictures_with_findings_at_a_place_are_listed_the_most_failed_first() -> None:
+    marked = [
+        replace(ALIKE[0], findings=(BLANK, replace(BESIDE, level="ok"))),
+        replace(ALIKE[1], findings=(UNREAD,)),
+        replace(ALIKE[2], findings=(UNREAD, BLANK, BESIDE)),
+    ]
+    found = report(*marked, ALIKE[3])
+    assert (found.within, found.defective_total) == (True, 2)
+    assert [one.sku for one in found.defective] == ["S2", "S1"]
+    assert [(one.check, one.box) for one in found.defective[0].findings] == [
+        ("hallucination", BESIDE.box),
+        ("text", UNREAD.box),
+    ]
+
+
+def test_the_drawn_report_frames_the_findings() -> None:
+    found = report(replace(ALIKE[0], findings=(BESIDE,)), *ALIKE[1:])
+    thumbnail = io.BytesIO()
+    Image.new("RGB", (80, 60), (10, 200, 30)).save(thumbnail, "PNG")
+    with Image.open(io.BytesIO(draw_report(found, {ALIKE[0].image_id: thumbnail.getvalue()}))) as drawn:
+        pixels = np.asarray(drawn.convert("RGB"))
+    green, red = ((pixels == colour).all(axis=2) for colour in ((10, 200, 30), (0xC0, 0x39, 0x2B)))
+    rows, columns = np.flatnonzero(green.any(axis=1)), np.flatnonzero(green.any(axis=0))
+    shown = red[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    framed = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    height, width = shown.shape
+    assert framed[1][0] / width == pytest.approx(0.5, abs=0.02)
+    assert framed[1][-1] / width == pytest.approx(0.75, abs=0.02)
+    assert framed[0][0] / height == pytest.approx(0.25, abs=0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from pydantic import SecretStr
 
-from packshot.delivery import provenance
+from packshot.delivery import certificates, provenance, signing
 from packshot.delivery.encoding import MANIFEST_BYTES
 from packshot.delivery.files import MEDIA, read_file, write_file
 from packshot.delivery.metadata import Origin, xmp_of
@@ -236,6 +237,79 @@ def test_a_certificate_that_expires_later_stops_signing(development: tuple[Signe
             signed(signer)
     finally:
         signer._expires = kept
+
+
+class Clock(datetime):
+    """This machine's clock, as a test sets it."""
+
+    shows = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return cls.shows
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
+    monkeypatch.setattr(signing, "datetime", Clock)
+    monkeypatch.setattr(Clock, "shows", Clock.shows)
+    return Clock
+
+
+def test_a_server_whose_clock_is_wrong_does_not_start_to_sign(
+    authority: Authority, tmp_path: Path, clock: type[Clock]
+) -> None:
+    key = ec_key()
+    chain = authority.issue(key) + authority.pem
+    for settings in (Settings(home=tmp_path), settings_of(tmp_path, chain, key)):
+        with pytest.raises(BadInput, match=r"got 1970-01-01 00:05 UTC; set this machine's clock"):
+            load_signer(settings)
+    assert not (tmp_path / "signing").exists(), "and makes no certificate of that time"
+    clock.shows = datetime(2100, 1, 1, tzinfo=UTC)
+    with pytest.raises(BadInput, match=r"this machine's clock 2100-01-01 00:00 UTC; renew it, .* or set the clock"):
+        load_signer(settings_of(tmp_path, chain, key))
+
+
+@pytest.mark.parametrize(("year", "told"), [(1970, "must be valid already"), (2100, "must not have expired")])
+def test_a_clock_that_goes_wrong_later_stops_signing_and_is_named(
+    development: tuple[Signer, Settings], clock: type[Clock], year: int, told: str
+) -> None:
+    clock.shows = datetime(year, 1, 1, tzinfo=UTC)
+    with pytest.raises(Unavailable, match=rf"signing_unavailable: .*{told}.*clock says {year}-01-01.*set the clock"):
+        signed(development[0])
+
+
+def test_a_development_certificate_of_a_wrong_clock_is_made_anew(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    later, _ = certificates.development_pem(tmp_path, datetime(2100, 1, 1, tzinfo=UTC))
+    right, _ = certificates.development_pem(tmp_path, now)
+    assert right != later
+    assert certificates.development_pem(tmp_path, now)[0] == right
+    assert certificates.read_chain(right, "it", now).starts < now
+
+
+def test_a_signature_that_only_expired_is_told_from_a_broken_one() -> None:
+    def failed(*codes: str) -> dict[str, Any]:
+        return {"activeManifest": {"failure": [{"code": code} for code in codes]}}
+
+    expired, untrusted = "signingCredential.expired", "signingCredential.untrusted"
+    assert provenance._expired(failed(expired, untrusted))
+    assert not provenance._expired(failed(untrusted))
+    assert not provenance._expired(failed(expired, "assertion.dataHash.mismatch"))
+    assert not provenance._expired({})
+
+
+@pytest.mark.soak
+def test_a_file_is_read_after_its_certificate_expired(authority: Authority, tmp_path: Path) -> None:
+    key, ends = ec_key(), datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15)
+    chain = authority.issue(key, ends=ends) + authority.pem
+    file = signed(load_signer(settings_of(tmp_path, chain, key)))
+    assert (read_manifest(file, chain).valid, read_manifest(file, chain).expired) == (True, False)
+    while datetime.now(UTC) <= ends + timedelta(seconds=1):
+        time.sleep(0.2)
+    late = read_manifest(file, chain)
+    assert (late.valid, late.trusted, late.expired) == (False, False, True)
+    assert not read_manifest(file[:-40] + bytes(40), chain).expired
 
 
 def test_the_manifest_names_no_tenant_prompt_or_file() -> None:

@@ -85,10 +85,11 @@ def test_a_plain_picture_has_none() -> None:
     assert fingerprint_of(faint) is None
 
 
-def test_a_product_on_a_plain_backdrop_has_none() -> None:
+def test_a_product_on_a_plain_backdrop_has_the_print_of_its_product() -> None:
     packshot = np.full((240, 320, 3), 255, np.uint8)
     packshot[60:180, 80:240] = picture(6)[60:180, 80:240]
-    assert fingerprint_of(packshot) is None
+    assert print_of(packshot).of_product
+    assert not print_of(picture(6)).of_product
 
 
 def test_a_transparent_picture_is_seen_over_white() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from packshot.imaging.codec import encode_png, read_png
 from packshot.imaging.fingerprint import WINDOWS, Fingerprint, fingerprint_of
@@ -20,6 +20,7 @@ from packshot.store.schema_fingerprints import fingerprint
 from packshot.store.store import Store
 from packshot.types import U8
 from tests.specs import spec_of
+from tests.unit.imaging.test_product_print import packshot
 from tests.unit.store.store_rows import claim, new_delivered, new_image
 
 
@@ -102,6 +103,48 @@ def test_old_files_get_theirs_a_few_at_a_time(store: Store, tenant: Tenant) -> N
     assert sorted(keys) == sorted(one.asset_key for one in images)
     assert store.fingerprints.missing(10) == []
     assert [one.file_id for one in store.lookalikes.search(asked(32))] == [images[1].id]
+
+
+def test_products_on_white_are_found_apart_from_scenes(store: Store, tenant: Tenant) -> None:
+    made(store, tenant, [61])
+    images = shelved(store, tenant, [1, 2])
+    found = store.lookalikes.search(fingerprint_of(packshot(2)) or asked(61))
+    assert [(one.file_id, one.mirrored) for one in found] == [(images[1].id, False)]
+    turned = store.lookalikes.search(fingerprint_of(np.ascontiguousarray(packshot(1)[:, ::-1])) or asked(61))
+    assert [(one.file_id, one.mirrored) for one in turned] == [(images[0].id, True)]
+    assert store.lookalikes.search(fingerprint_of(packshot(3)) or asked(61)) == []
+    assert len(store.lookalikes) >= 3
+
+
+def test_what_an_earlier_version_called_plain_is_looked_at_again(store: Store, tenant: Tenant) -> None:
+    (image,) = shelved(store, tenant, [4])
+    made(store, tenant, [71], fingerprinted=False)
+
+    async def nothing(asset_key: str) -> None:
+        """By this version too it is plain."""
+
+    assert asyncio.run(fingerprint_some(store, nothing)) == 1
+    assert store.lookalikes.search(fingerprint_of(packshot(4)) or asked(71))
+    with store.database.write() as connection:
+        before = update(fingerprint).where(fingerprint.c.file_id == image.id).values(hashes=None, sketch=None)
+        connection.execute(before)
+    store.lookalikes._reloaded_at = -1e9  # another process, which has not read it
+    assert [one.file_id for one in store.fingerprints.missing(10)] == [image.id]
+
+    async def find(asset_key: str) -> Fingerprint | None:
+        return fingerprint_of(read_png(store.assets.get(asset_key)))
+
+    assert asyncio.run(fingerprint_some(store, find)) == 1
+    assert store.fingerprints.missing(10) == []
+    assert [one.file_id for one in store.lookalikes.search(fingerprint_of(packshot(4)) or asked(71))] == [image.id]
+
+
+def shelved(store: Store, tenant: Tenant, seeds: Sequence[int]) -> tuple[ImageRecord, ...]:
+    """Pictures of products on white, of one shot."""
+    store.shots.add(tenant.id, spec_of(images=len(seeds)))
+    pictures = [packshot(seed) for seed in seeds]
+    images = [new_image(at, png=encode_png(one), fingerprint=fingerprint_of(one)) for at, one in enumerate(pictures)]
+    return store.queue.commit(claim(store), images).images
 
 
 def test_a_file_that_was_deleted_meanwhile_gets_none(store: Store, tenant: Tenant) -> None:

@@ -1,10 +1,12 @@
 """The page Catalogues: a folder and a sheet become a plan, a draft, and a catalogue at work. A fake producer works."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import expect
 
+from packshot.contract.verdict import Finding
 from tests.api_graph import png
 from tests.browser.light import Light
 from tests.browser.overlaps import overlapping
@@ -67,7 +69,9 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     photo = store.photos.page(tenant.id, limit=1)[0][0]
     answer = light.api.anyone.post(f"/v1/photos/{photo.id}/masks", json={"boxes": [[20, 20, 80, 60]]})
     accept_all(store, record, answer.json()["masks"][0]["id"], window=2)
-    store.queue.commit(claim(store), [image(164)])
+    beside = Finding("hallucination", "failed", "something stands beside it", 0.3, (0.7, 0.5, 0.9, 0.8))
+    made = image(164)
+    store.queue.commit(claim(store), [replace(made, verdict=made.verdict.with_findings(beside))])
     store.queue.fail(claim(store), "engine_nan", "not finite", retryable=False)
     collect(store, record)
     cards = page.locator(".card")
@@ -94,8 +98,11 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     expect(state).to_have_text("Running")
     archive = page.request.get(page.get_by_role("link", name="All files, as a ZIP").get_attribute("href") or "")
     assert archive.body().startswith(b"PK")
+    framed = page.locator(".framed li")
+    expect(framed).to_contain_text("hallucination: something stands beside it")
+    expect(framed.locator(".place")).to_be_visible()
     report = page.request.get(page.get_by_role("link", name="The whole report").get_attribute("href") or "")
-    assert "<svg" in report.text() or "<img" in report.text()
+    assert '<rect class="failed" ' in report.text()
     assert violations(page) == []
 
     page.get_by_role("button", name="Pause").click()

@@ -22,6 +22,7 @@ VERDICT = Verdict(
         Finding("lock", "ok", "all 61234 opaque product pixels equal the layout", 0.0),
         Finding("enlargement", "warning", "the scene was enlarged 4.00x, which looks soft above 2x", 4.0),
         Finding("frame", "warning", "the product touches the edge of the frame: left", 1.0),
+        Finding("hallucination", "failed", "something stands beside it; use another seed", 0.3, (0.5, 0.25, 0.75, 0.5)),
     )
 )
 STEPS = ("cut", "place", "render", "choose")
@@ -120,6 +121,15 @@ def test_nothing_lies_on_anything_else_in_any_step(visit: Callable[..., Visit], 
     expect(page.get_by_role("button", name="Make it pass")).to_be_visible()
     clear("choose", "a picture that Amazon refuses")
     assert violations(page) == []
+    place, figure = page.locator("#figure .place"), page.locator("#figure").bounding_box()
+    expect(place).to_have_text("hallucination")
+    box = place.bounding_box()
+    assert figure is not None
+    assert box is not None
+    assert (box["x"] - figure["x"]) / figure["width"] == pytest.approx(0.5, abs=0.01)
+    assert box["height"] / figure["height"] == pytest.approx(0.25, abs=0.01)
+    page.get_by_role("button", name="Findings").click()
+    expect(place).to_be_hidden()
 
 
 def test_the_way_on_a_phone(visit: Callable[..., Visit], light: Light) -> None:

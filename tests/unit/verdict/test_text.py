@@ -86,6 +86,8 @@ def test_a_mirrored_label_a_small_one_and_a_hidden_one_are_told_apart(photo: lis
     proofs = compare_lines(reader(), product, photo, small, placed)
     assert set(fates(proofs)) == {"unreadable"}
     assert {finding.level for finding in text_findings(proofs, (400, 400))} == {"warning"}
+    low, placed = shown(card(), scale=0.2)  # of 6 px: read right, or not at all
+    assert set(fates(compare_lines(reader(), product, photo, low, placed))) <= {"same", "unreadable"}
     picture, placed = shown(card())
     half = placed.shown.copy()
     half[:, 180:] = 0

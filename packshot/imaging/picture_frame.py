@@ -1,0 +1,39 @@
+"""Find the picture inside a frame of one colour, such as a border that somebody drew around it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from packshot.types import U8, BoxXYXY
+
+__all__ = ["inside_frame"]
+
+SPREAD_LEVELS = 10
+"""Difference from the frame's colour, grey levels of a channel, up to which a pixel belongs to it: a JPEG's noise."""
+MIN_OF_LINE = 0.9
+"""Share of a row's or column's pixels that have the frame's colour: a JPEG changes some near the picture."""
+MOST = 0.4
+"""Share of a side that a frame covers at each end at most."""
+
+
+def inside_frame(pixels: U8) -> BoxXYXY | None:
+    """The picture's place within its frame, XYXY pixels; None without a frame at all four sides.
+
+    `pixels` is uint8 HxWx3 RGB. The row or column next to the frame is left out too, because resizing mixes the two.
+    """
+    height, width = pixels.shape[:2]
+    colour = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
+    far = cv2.absdiff(pixels, np.broadcast_to(colour.astype(np.uint8), pixels.shape).copy()).max(axis=-1)
+    of_frame = far <= SPREAD_LEVELS
+    sides = []
+    for lines, most in ((of_frame.mean(axis=0), width), (of_frame.mean(axis=1), height)):
+        inner = np.flatnonzero(lines < MIN_OF_LINE)
+        if not inner.size:
+            return None
+        first, last = int(inner[0]) + 1, int(inner[-1])
+        if first < 2 or last > most - 2 or first > MOST * most or last < (1 - MOST) * most:
+            return None
+        sides.append((first, last))
+    (x0, x1), (y0, y1) = sides
+    return x0, y0, x1, y1
