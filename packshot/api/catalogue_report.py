@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from html import escape
 from itertools import islice
@@ -113,8 +114,9 @@ def _pictures(store: Store, record: CatalogueRecord) -> Iterator[SetPicture]:
             planned = {shot.key: shot for shot in shots_of(record.frame, item)}
             for shot in row.shots:
                 if shot.image_id in known and shot.key in planned:
-                    one, measures = planned[shot.key], known[shot.image_id].measures
-                    yield SetPicture(row.sku, one.view, one.variant, shot.image_id, measures, item.size_mm)
+                    one, image = planned[shot.key], known[shot.image_id]
+                    picture = SetPicture(row.sku, one.view, one.variant, shot.image_id, image.measures, item.size_mm)
+                    yield replace(picture, product=image.product)
         if cursor is None:
             return
 
@@ -158,7 +160,7 @@ def _page(report: SetReport) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Set report: {title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><style>{_STYLE}</style></head><body>'
-        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}. "
+        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}.{_generated(report.generated)} "
         f'<a href="/catalogues#{report.catalogue_id}">The catalogue</a></p>'
         f'<ul class="outliers">{outliers}</ul><h2>Plots</h2>'
         '<p class="wide"><img class="plots" src="report.png" alt="The measures of each set as dots">'
@@ -166,6 +168,12 @@ def _page(report: SetReport) -> str:
         f"<th>Tolerance</th><th>Least</th><th>Most</th><th>Outliers</th></tr></thead><tbody>{rows}</tbody></table>"
         f"</div></body></html>"
     )
+
+
+def _generated(count: int) -> str:
+    """How many pictures show a product that an engine painted; empty where none does."""
+    pictures = "1 picture shows" if count == 1 else f"{count:,} pictures show"
+    return f" {pictures} a product that an engine painted (product: generated)." if count else ""
 
 
 def _outlier(one: Outlier) -> str:

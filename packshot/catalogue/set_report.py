@@ -15,6 +15,7 @@ from statistics import fmean, median
 from packshot.catalogue.placement import Stand
 from packshot.catalogue.plan import Variant
 from packshot.contract.catalogue import SizeMm, View
+from packshot.contract.product import ProductSource
 from packshot.contract.set_report import MAX_OUTLIERS, Measure, Outlier, SetOfReport, SetReport, Spread
 from packshot.contract.verdict import Measures
 
@@ -37,7 +38,10 @@ Lab = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class SetPicture:
-    """A chosen picture. `size_mm` is its product's true size, and `measures` are None when they are not known."""
+    """A chosen picture. `size_mm` is its product's true size, and `measures` are None when they are not known.
+
+    `product` says whose product it shows, the photo's or one that an engine painted.
+    """
 
     sku: str
     view: View
@@ -45,6 +49,7 @@ class SetPicture:
     image_id: str
     measures: Measures | None
     size_mm: SizeMm | None = None
+    product: ProductSource = "locked"
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def set_report(
         name=name,
         pictures=sum(one.pictures for one in sets),
         measured=sum(picture.measures is not None for members in by_variant.values() for picture in members),
+        generated=sum(one.product == "generated" for members in by_variant.values() for one in members),
         within=not outliers,
         sets=tuple(sets),
         outliers=tuple(_outlier(value) for value in outliers[:MAX_OUTLIERS]),

@@ -79,7 +79,8 @@ def finish_enhancement(prepared: PreparedEnhancement, painted: Painted, order: E
         product_by=prepared.product_by,
         generated=True,
     )
-    findings = (*unlocked(verdict, locked=job.locked).findings, _repainted(prepared, order, picture))
+    verdict = unlocked(verdict, locked=job.locked)
+    findings = (*verdict.findings, _repainted(prepared, order, picture))
     verdict = replace(verdict, findings=(*findings, *painted.render.findings))
     height, width = picture.shape[:2]
     finish_ms = (time.perf_counter() - started_at) * 1000

@@ -67,4 +67,8 @@ class Images:
         wanted = wanted.where(image.c.id.in_(image_ids), image.c.tenant_id == tenant_id)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
-        return {row.id: MeasuredImage(row.asset_key, Verdict.from_json(row.verdict).measures) for row in rows}
+        verdicts = [Verdict.from_json(row.verdict) for row in rows]
+        return {
+            row.id: MeasuredImage(row.asset_key, verdict.measures, verdict.product)
+            for row, verdict in zip(rows, verdicts, strict=True)
+        }

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
+from packshot.contract.product import ProductSource
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
@@ -293,10 +294,14 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class MeasuredImage:
-    """An image's file, and its measures; None for an image that was made before they were measured."""
+    """An image's file, and its measures; None for an image that was made before they were measured.
+
+    `product` says whose product it shows.
+    """
 
     asset_key: str
     measures: Measures | None
+    product: ProductSource = "locked"
 
 
 @dataclass(frozen=True)
