@@ -111,6 +111,7 @@ class BadInput(PackshotError):
         "engine_cannot": "The engine lacks what a value of the shot needs. GET /v1/engines lists its capabilities.",
         "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
+        "product_generated": "An engine painted the picture's product, and the preset takes only a locked one.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",

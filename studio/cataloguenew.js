@@ -6,6 +6,7 @@ import { setStatus, show } from "./catalogues.js";
 import * as sheets from "./cataloguesheet.js";
 import { thumbnail } from "./cataloguethumbs.js";
 import { send } from "./catalogueupload.js";
+import { adapters, styles } from "./lists.js";
 import { $, h, icon, iconButton, say, settled, sorry } from "./widgets.js";
 import { plural } from "./words.js";
 
@@ -16,7 +17,7 @@ let files; // path -> File
 let manifest; // of sheets.manifestOf, or null
 let text; // of the manifest or sheet
 let rows; // [{row, sku, photo}], as far as the browser can read them
-let look; // {name, scenes: [{name, words}], presets: Set}
+let look; // {name, scenes: [{name, words}], presets: Set, style: id or "", adapters: Set of ids}
 let plan; // the last dry run
 let shown;
 let only; // "problems" or "all"
@@ -32,7 +33,7 @@ export async function open(given, again) {
   plan = null;
   shown = FIRST;
   only = "all";
-  look = { name: nameOf(), scenes: [{ name: "studio", words: "on a light grey studio table, soft light" }], presets: new Set() };
+  look = { name: nameOf(), scenes: [{ name: "studio", words: "on a light grey studio table, soft light" }], presets: new Set(), style: "", adapters: new Set() };
   const own = !isManifest && !manifest?.look; // the page gives the look
   const side = h(
     "aside",
@@ -80,8 +81,27 @@ function lookFields() {
   return [
     h("label", { className: "field" }, h("span", { className: "label" }, "Name"), name),
     h("div", { className: "field" }, h("span", { className: "label" }, "Scenes"), scenes, h("button", { className: "small", onclick: add }, icon("plus"), "Add a scene")),
+    ownLooks(changed),
     h("div", { className: "field" }, h("span", { className: "label" }, "Files for"), channels),
   ];
+}
+
+/** The tenant's styles and adapters for all painted scenes; nothing where there are none. */
+function ownLooks(changed) {
+  const field = h("div", { className: "own-looks" });
+  const pick = ({ target }) => ((look.style = target.value), changed());
+  const toggle = ({ target }) => (target.checked ? look.adapters.add(target.value) : look.adapters.delete(target.value), changed());
+  Promise.all([styles(), adapters()]).then(([kits, files]) => {
+    if (kits.length) {
+      const options = [h("option", { value: "" }, "None"), ...kits.map(({ id, name }) => h("option", { value: id }, name))];
+      field.append(h("label", { className: "field" }, h("span", { className: "label" }, "Style"), h("select", { id: "catalogue-style", "aria-label": "Style", onchange: pick }, ...options)));
+    }
+    if (files.length) {
+      const boxes = files.map(({ id, name, trigger }) => h("label", { className: "check" }, h("input", { type: "checkbox", value: id, onchange: toggle }), h("span", {}, name, trigger ? h("span", { className: "quiet" }, ` write ${trigger}`) : null)));
+      field.append(h("div", { className: "field" }, h("span", { className: "label" }, "Adapters"), h("div", { className: "channels", role: "group", "aria-label": "Adapters" }, ...boxes)));
+    }
+  }, sorry);
+  return field;
 }
 
 function channel(preset, changed) {
@@ -101,7 +121,8 @@ function sent() {
     return { body };
   }
   const scenes = look.scenes.filter(({ words }) => words.trim()).map(({ name, words }) => ["scene", `${name}=${words.trim()}`]);
-  return { body: text, type: "text/csv", query: [["name", look.name], ...scenes, ...[...look.presets].map((preset) => ["preset", preset])] };
+  const given = [...(look.style ? [["style", look.style]] : []), ...[...look.adapters].map((id) => ["adapter", id])];
+  return { body: text, type: "text/csv", query: [["name", look.name], ...scenes, ...given, ...[...look.presets].map((preset) => ["preset", preset])] };
 }
 
 async function ask() {

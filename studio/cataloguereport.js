@@ -27,6 +27,7 @@ export async function reportOf({ id, counts }) {
   return [
     head,
     h("p", { className: "proof", "data-within": String(report.within) }, icon(report.within ? "check" : "warn"), verdict),
+    ...(report.generated ? [h("p", { className: "quiet" }, `In ${plural(report.generated, "picture")} an engine painted the product (product: generated).`)] : []),
     ...sets,
     ...(outliers.length ? [h("h3", {}, "Stand out most"), h("ol", { className: "outliers" }, ...outliers)] : []),
     ...(defective.length ? [h("h3", {}, `Findings in ${plural(report.defective_total, "picture")}`), h("ol", { className: "outliers framed" }, ...defective)] : []),

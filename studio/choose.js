@@ -9,6 +9,7 @@ import { lacking, passing } from "./passing.js";
 import { frames, placed } from "./places.js";
 import { lacksSides, reframed } from "./reframe.js";
 import { order, requestOf, reuse } from "./render.js";
+import { usePicture } from "./style.js";
 import { standing } from "./shots.js";
 import * as sides from "./sides.js";
 import { entry as entryOf, forget, inProject, isLive, keep, results, shots, watch } from "./store.js";
@@ -38,6 +39,7 @@ export function open({ toTab, status }) {
   $("paint-sides").addEventListener("click", paintSides);
   $("film").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("clips")).film(image, (extension) => fileNameOf(entry.source.name, image.number, "clip", extension))));
   $("touch-up").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("touchup")).touchUp(image, entry)));
+  $("as-style").addEventListener("click", () => withChosen(useAsStyle));
   $("full-size").addEventListener("click", () => withChosen(({ image }) => fullSize(image)));
   $("commands-open").addEventListener("click", () => withChosen(({ entry }) => commands(entry)));
   $("preset").addEventListener("change", showPreset);
@@ -170,12 +172,16 @@ function showChosen({ image, entry }) {
   $("approve").setAttribute("aria-pressed", String(image.review === "approved"));
   $("reject").setAttribute("aria-pressed", String(image.review === "rejected"));
   const painted = entry.request.background === "generate";
-  $("more").disabled = !painted; // without a scene it would be the same picture
+  const ownProduct = !entry.request.product; // else the desk has no layers that would make it again
+  $("more").disabled = !painted || !ownProduct; // without a scene it would be the same picture
+  $("reuse").disabled = !ownProduct;
   $("save-scene").disabled = !painted;
   $("touch-up").disabled = !painted;
   $("touch-up").title = painted ? "Paint a part of the picture anew, or make it larger" : "Nothing was painted in this picture";
   const transparent = entry.request.background === "transparent";
-  $("film").disabled = transparent;
+  $("film").disabled = transparent || !ownProduct;
+  $("as-style").disabled = transparent;
+  $("as-style").title = transparent ? "A transparent picture shows no scene" : "The next scenes take this picture's colours, light and look";
   $("film").title = transparent ? "A transparent picture has no background to move" : "A camera that moves before the picture";
   $("more").title = painted ? "" : "Nothing was painted: it would be the same picture";
   showUnmet({ entry });
@@ -250,6 +256,13 @@ function trouble(problem, image) {
     withChosen((now) => showUnmet(now, problem.detail));
     alertOf("This channel would refuse the picture.", problem.detail, { key: "choose", action: { label: "Make it pass", run: makePass } });
   } else sorry(problem, { key: "choose" });
+}
+
+/** The next scenes follow this picture, as a picture of the style. */
+function useAsStyle({ image }) {
+  if (!usePicture({ id: image.id, name: `Picture ${image.number}` })) return;
+  setStatus(`The next scenes follow picture ${image.number}.`);
+  go("render");
 }
 
 /** Repeat the layout and brief with the seeds after all those that this request has used. */

@@ -17,6 +17,7 @@ const worded = (value) => (value && typeof value === "object" ? JSON.stringify(v
 
 /** The request as `packshot shoot`, with every option that it has. The layers are the masks that the server keeps. */
 export function asShoot(request, origin, withKey) {
+  if (request.product) return "# packshot angle paints such a product from the files of its photos; the request above paints it again";
   const words = [withKey ? "# PACKSHOT_KEY must hold a key\npackshot shoot" : "packshot shoot"];
   const option = (name, value) => value !== undefined && value !== null && value !== "" && words.push(`${name}=${quoted(String(value))}`);
   option("--layout", JSON.stringify({ canvas: request.canvas, layers: request.layers }));

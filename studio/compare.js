@@ -37,7 +37,7 @@ export function compare(image, made) {
   picture.alt = `Picture ${image.number}, large`;
   if (picture.getAttribute("src") !== image.url) picture.src = image.url;
   const original = $("figure-original");
-  if (!layer.photo_id) {
+  if (!layer?.photo_id) {
     $("compare").disabled = true; // a shot that was found on the server: its photo is not known
     original.removeAttribute("src");
     return lay();
@@ -57,6 +57,7 @@ function lay() {
   const { canvas, layer } = shown;
   const k = Math.min(room.clientWidth / canvas.width, room.clientHeight / canvas.height);
   Object.assign($("figure").style, { width: `${canvas.width * k}px`, height: `${canvas.height * k}px` });
+  if (!layer) return wipe(); // an engine painted the product: no photo lies under it
   const placed = photoUnder(layer, layer.bbox, layer.photo, canvas);
   const original = $("figure-original");
   Object.assign(original.style, { width: `${layer.photo.width}px`, height: `${layer.photo.height}px` });

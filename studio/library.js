@@ -87,7 +87,7 @@ async function entryFrom(shot) {
     status: shot.status,
     request: { ...request, ...(shot.project_id ? { project_id: shot.project_id } : {}) },
     desk: { canvas, background, layers, brief },
-    source: { name: "product", points: [], boxes: [], mask: layers[0].mask_id },
+    source: { name: "product", points: [], boxes: [], mask: layers[0]?.mask_id ?? null },
     position: 0,
     step: shot.step,
     steps: shot.steps,

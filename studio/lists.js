@@ -10,6 +10,7 @@ export const deleteProject = (id) => call("DELETE", `/v1/projects/${id}`);
 export const photosOf = async (project) => (await json(call("GET", `/v1/photos?limit=100&project_id=${project}`))).photos;
 
 export const styles = async () => (await json(call("GET", "/v1/styles?limit=100"))).styles;
+export const adapters = async () => (await json(call("GET", "/v1/adapters?limit=100"))).adapters;
 export const addStyle = (fields) => json(call("POST", "/v1/styles", { json: fields }));
 export const changeStyle = (id, fields) => json(call("PATCH", `/v1/styles/${id}`, { json: fields }));
 export const deleteStyle = (id) => call("DELETE", `/v1/styles/${id}`);

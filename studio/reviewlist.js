@@ -50,8 +50,21 @@ function placeOf(maskId) {
 
 /** The layers of a picture whose photos still exist, each with `photo`, `bbox` and `cutout`, front one last. */
 export async function layersOf({ shot }) {
+  if (shot.request.product) return viewsOf(shot.request);
   const found = await Promise.all(shot.request.layers.map(async (layer) => ({ ...layer, ...(await placeOf(layer.mask_id)) })));
   return found.filter(({ photo }) => photo);
+}
+
+/** The first photo of a painted product that is left, as large as the canvas: nobody knows where the product stands. */
+async function viewsOf({ product, canvas }) {
+  for (const id of product.views) {
+    const photo = await photoFacts(id).catch(() => null);
+    if (!photo) continue;
+    const { width, height } = photo;
+    const scale = (Math.min(canvas.width / width, canvas.height / height) * Math.max(width, height)) / Math.max(canvas.width, canvas.height);
+    return [{ x: 0.5, y: 0.5, scale, rotation_deg: 0, flip: false, photo, bbox: [0, 0, width, height], cutout: { width, height }, isView: true }];
+  }
+  return [];
 }
 
 const pixels = new Map(); // url -> promise of a decoded <img>

@@ -88,7 +88,7 @@ async function showView() {
   if (!has) $("clip").style.visibility = "hidden";
   else $("clip").style.visibility = "";
   if (has && view === "blink" && moves()) blinking = setInterval(blink, BLINK_MS);
-  if (has && view === "difference") await subtract(mine, turn);
+  if (has && view === "difference") await (mine.layer.isView ? words("An engine painted the product, so none of its pixels are a photo's.") : subtract(mine, turn));
 }
 
 const moves = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -167,7 +167,7 @@ const WORST = ["failed", "warning", "ok"];
 function layBoxes(canvas) {
   const findings = shown.item.image.verdict.findings.filter(({ check }) => OF_THE_PRODUCT.includes(check));
   const level = WORST.find((one) => findings.some((finding) => finding.level === one)) ?? "ok";
-  const seen = boxes && view !== "difference" ? shown.layers : [];
+  const seen = boxes && view !== "difference" ? shown.layers.filter(({ isView }) => !isView) : [];
   const found = boxes && view !== "difference" ? placed(shown.item.image.verdict) : [];
   $("boxes").replaceChildren(...seen.map((layer) => polygon(layer, canvas, level)), ...found.map(({ box, level }) => shape(rectangle(box), level)));
   const named = findings.filter((finding) => finding.level !== "ok").map(({ check }) => check);

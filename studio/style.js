@@ -94,6 +94,18 @@ export async function add(files) {
   }
 }
 
+/** Add a picture that the server has. Returns whether the style has it now; it has at most MOST. */
+export function usePicture({ id, name }) {
+  const { pictures } = own();
+  if (pictures.some((one) => one.id === id)) return true;
+  if (pictures.length + sending >= MOST) {
+    status(`A style has at most ${MOST} pictures.`);
+    return false;
+  }
+  set({ pictures: [...pictures, { id, name, weight: 1 }] });
+  return true;
+}
+
 /** Ask for the palette of the pictures whenever they change. */
 async function look() {
   show();

@@ -22,6 +22,7 @@ from packshot.api.capabilities import check_capabilities
 from packshot.api.conditions import broken_conditions, conditions_of
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
+from packshot.api.products import product_of
 from packshot.api.styling import style_of
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.light import Reflection, Relight, Shadow
@@ -229,7 +230,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
     """
     engine = pick_engine(body.engine, engines)
     check_capabilities(body, engine)
-    style = style_of(body.style)
+    style, product = style_of(body.style), product_of(body)
     spec = ShotSpec(
         canvas=Canvas(body.canvas.width, body.canvas.height),
         layers=tuple(LayerSpec(**layer.model_dump()) for layer in body.layers),
@@ -240,8 +241,8 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         seed=body.seed,
         steps=_given(body.steps, engine.defaults.steps),
         guidance_scale=_given(body.guidance_scale, engine.defaults.guidance_scale),
-        conditions=conditions_of(body, engine),
-        shadow=_turned(_shadow(body), style),
+        conditions=conditions_of(body, engine) if product is None else (),
+        shadow=_turned(_shadow(body), style) if product is None else Shadow("none"),
         engine=engine.name,
         priority=body.priority,
         reflection=_reflection(body),
@@ -251,6 +252,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         adapters=adapters_of(body.adapters),
         retry=_retry(body),
         proof=proof_of(body.proof),
+        product=product,
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

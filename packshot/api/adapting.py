@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from packshot.api.capabilities import cannot
+from packshot.api.products import check_triggers
 from packshot.api.services import Services, in_thread
 from packshot.contract.adapters import AdapterIn, AdapterUse
 from packshot.contract.engines import EngineInfo
@@ -20,12 +21,16 @@ async def adapted_request(services: Services, tenant_id: str, body: ShotRequest,
     """The request with the hash of each adapter written out.
 
     Raises NotFound for an adapter that does not exist, and BadInput: `invalid_request` for a plain background and for
-    another file than the request names, `engine_cannot`, and `adapter_mismatch` for one of another family.
+    another file than the request names, `engine_cannot`, `adapter_mismatch` for one of another family, and for a
+    painted product whose prompt does not name it as `check_triggers`.
     """
     if body.background != "generate":
         rule = f"adapters need background generate, whose scene they change, got {body.background}"
         raise _refused("invalid_request", f"{rule}; leave them out, or paint a scene")
     adapters = await found_adapters(services, tenant_id, body.adapters, engine)
+    if body.product is not None:
+        named = [one.id for one in adapters]
+        check_triggers(body.prompt, await in_thread(services.store.adapters.of_shot, tenant_id, named))
     return body.model_copy(update={"adapters": adapters})
 
 

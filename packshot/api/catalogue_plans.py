@@ -11,12 +11,11 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from packshot.api.accept import checked_prompt, pick_engine
-from packshot.api.adapting import found_adapters
 from packshot.api.capabilities import check_sampler
+from packshot.api.catalogue_looks import written_looks
 from packshot.api.conditions import broken_conditions, named_conditions
 from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
-from packshot.api.styling import styled_look
 from packshot.catalogue.costs import costs_of
 from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_served, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
@@ -24,12 +23,12 @@ from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
-from packshot.errors import BadInput, NotFound, UnsupportedMedia
+from packshot.errors import BadInput, UnsupportedMedia
 from packshot.store.budgets import NEEDS_BUDGET
 from packshot.store.records import Tenant
 from packshot.store.shot_filter import ShotFilter
 
-__all__ = ["MAX_MANIFEST_BYTES", "MAX_PROBLEMS", "Planned", "dry_run_answer", "planned", "sent_manifest"]
+__all__ = ["MAX_MANIFEST_BYTES", "MAX_PROBLEMS", "AskedLook", "Planned", "dry_run_answer", "planned", "sent_manifest"]
 
 MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_PROBLEMS = 1_000
@@ -63,26 +62,44 @@ class Planned:
     basis: Literal["measured", "assumed"]
 
 
-async def sent_manifest(request: Request, name: str, scenes: Sequence[str], presets: Sequence[str]) -> SentManifest:
+@dataclass(frozen=True)
+class AskedLook:
+    """What the query of a request says of a sheet's look: a name, scenes, presets, a style's id and adapters."""
+
+    name: str = ""
+    scenes: Sequence[str] = ()
+    presets: Sequence[str] = ()
+    style: str = ""
+    adapters: Sequence[str] = ()
+
+    @property
+    def any(self) -> bool:
+        return bool(self.name or self.scenes or self.presets or self.style or self.adapters)
+
+    def added_to(self, frame: Frame) -> Frame:
+        """The frame with what the query says. Raises BadInput as `frame_of`."""
+        named = frame | ({"name": self.name} if self.name else {})
+        return frame_of(self.scenes, self.presets, self.style, self.adapters, named)
+
+
+async def sent_manifest(request: Request, asked: AskedLook) -> SentManifest:
     """The manifest in the request's body: JSON, YAML, a CSV sheet, or a form with the parts `sheet` and `look`.
 
-    `name`, `scenes` and `presets` are the query's, which a sheet without a look needs. Raises UnsupportedMedia for
-    another type, BadInput for parts or parameters that do not fit, and TooLarge above MAX_MANIFEST_BYTES.
+    `asked` is the query's, which a sheet without a look needs. Raises UnsupportedMedia for another type, BadInput for
+    parts or parameters that do not fit, and TooLarge above MAX_MANIFEST_BYTES.
     """
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    named = {"name": name} if name else {}
     if sent == "multipart/form-data":
         sheet, look = await _parts(request)
-        frame = _look(look) | named | frame_of(scenes, presets)
-        return SentManifest(sheet, "text/csv", frame)
+        return SentManifest(sheet, "text/csv", asked.added_to(_look(look)))
     media_type = _TYPES.get(sent)
     if media_type is None:
         rule = f"a manifest must be one of {', '.join(_TYPES)}, or a form with the parts sheet and look"
         raise UnsupportedMedia("body_type", f"{rule}, got {sent[:60] or 'no type'!r}; send its content-type")
-    if media_type != "text/csv" and (name or scenes or presets):
-        rule = "name, scene and preset are for a CSV sheet, because a manifest has its own"
+    if media_type != "text/csv" and asked.any:
+        rule = "name, scene, preset, style and adapter are for a CSV sheet, because a manifest has its own"
         raise BadInput("invalid_request", f"{rule}; set them in the manifest")
-    return SentManifest(await json_bytes(request, MAX_MANIFEST_BYTES), media_type, named | frame_of(scenes, presets))
+    return SentManifest(await json_bytes(request, MAX_MANIFEST_BYTES), media_type, asked.added_to({}))
 
 
 async def _parts(request: Request) -> tuple[bytes, bytes]:
@@ -107,34 +124,9 @@ async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Pla
     """
     async with services.large_turns.one(tenant.id):
         read, engine = await in_thread(_read, services, tenant.id, sent)
-        if read.manifest is not None and read.manifest.defaults.style is not None:
-            read = await _styled(services, tenant.id, read, read.manifest, engine)
-        if read.manifest is not None and read.manifest.defaults.adapters:
-            read = await _adapted(services, tenant.id, read, read.manifest, engine)
+        prompts = [text for _, text in _prompts(read.manifest)] if read.manifest is not None else []
+        read = await written_looks(services, tenant.id, read, engine, prompts)
         return await in_thread(_planned, services, tenant, read, engine)
-
-
-async def _styled(services: Services, tenant_id: str, read: Read, manifest: Manifest, engine: EngineInfo) -> Read:
-    """The manifest with its style written out; a style that is refused is a problem and is left out."""
-    look, problems = manifest.defaults, read.problems
-    try:
-        look = await styled_look(services, tenant_id, look, engine, [text for _, text in _prompts(manifest)])
-    except (BadInput, NotFound) as error:
-        problems = [refused(error, None, None, "defaults.style", (look.style and look.style.style_id) or ""), *problems]
-        look = look.model_copy(update={"style": None})
-    return replace(read, manifest=manifest.model_copy(update={"defaults": look}), problems=problems)
-
-
-async def _adapted(services: Services, tenant_id: str, read: Read, manifest: Manifest, engine: EngineInfo) -> Read:
-    """The manifest with the hashes of its adapters; adapters that are refused are a problem and are left out."""
-    look, problems = manifest.defaults, read.problems
-    try:
-        adapters = await found_adapters(services, tenant_id, look.adapters, engine)
-    except (BadInput, NotFound) as error:
-        named = ", ".join(one.id for one in look.adapters)
-        adapters, problems = [], [refused(error, None, None, "defaults.adapters", named), *problems]
-    look = look.model_copy(update={"adapters": adapters})
-    return replace(read, manifest=manifest.model_copy(update={"defaults": look}), problems=problems)
 
 
 def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read, EngineInfo]:

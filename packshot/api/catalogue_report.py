@@ -116,7 +116,14 @@ def _pictures(store: Store, record: CatalogueRecord) -> Iterator[SetPicture]:
                 if shot.image_id in known and shot.key in planned:
                     one, found = planned[shot.key], known[shot.image_id].verdict
                     yield SetPicture(
-                        row.sku, one.view, one.variant, shot.image_id, found.measures, item.size_mm, found.findings
+                        row.sku,
+                        one.view,
+                        one.variant,
+                        shot.image_id,
+                        found.measures,
+                        item.size_mm,
+                        found.findings,
+                        found.product,
                     )
         if cursor is None:
             return
@@ -168,7 +175,7 @@ def _page(report: SetReport) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Set report: {title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><style>{_STYLE}</style></head><body>'
-        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}. "
+        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}.{_generated(report.generated)} "
         f'<a href="/catalogues#{report.catalogue_id}">The catalogue</a></p>'
         f'<ul class="outliers">{outliers}</ul>{defects}<h2>Plots</h2>'
         '<p class="wide"><img class="plots" src="report.png" alt="The measures of each set as dots">'
@@ -176,6 +183,12 @@ def _page(report: SetReport) -> str:
         f"<th>Tolerance</th><th>Least</th><th>Most</th><th>Outliers</th></tr></thead><tbody>{rows}</tbody></table>"
         f"</div></body></html>"
     )
+
+
+def _generated(count: int) -> str:
+    """How many pictures show a product that an engine painted; empty where none does."""
+    pictures = "1 picture shows" if count == 1 else f"{count:,} pictures show"
+    return f" {pictures} a product that an engine painted (product: generated)." if count else ""
 
 
 def _outlier(one: Outlier) -> str:

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from packshot.api.answers import json_answer
 from packshot.api.auth import Caller
 from packshot.api.catalogue_answers import catalogue_answer, missing_of_rows, row_answer
-from packshot.api.catalogue_plans import MAX_PROBLEMS, Planned, dry_run_answer, planned, sent_manifest
+from packshot.api.catalogue_plans import MAX_PROBLEMS, AskedLook, Planned, dry_run_answer, planned, sent_manifest
 from packshot.api.etags import IF_MATCH, if_match
 from packshot.api.limits import shield_to_completion
 from packshot.api.openapi import (
@@ -30,6 +30,7 @@ from packshot.api.openapi import (
 from packshot.api.problems import problem_of, request_id_of
 from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
+from packshot.catalogue.looks import pictures_of
 from packshot.catalogue.rows import manifest_of, new_rows
 from packshot.catalogue.tables import chunks_of, problems_csv
 from packshot.contract import catalogue_examples as examples
@@ -79,12 +80,19 @@ async def create_catalogue(
         list[str],
         Query(max_length=40, description="For a CSV sheet: a preset, or NAME=white for one plain picture a SKU."),
     ] = [],  # noqa: B006
+    style: Annotated[
+        str, Query(max_length=64, description="For a CSV sheet: the id of a style for all painted scenes, st_….")
+    ] = "",
+    adapter: Annotated[
+        list[str],
+        Query(max_length=4, description="For a CSV sheet: an adapter for all painted scenes, ad_… or ad_…:SCALE."),
+    ] = [],  # noqa: B006
 ) -> Response:
     """Takes YAML, JSON, a CSV sheet, or a form with the parts `sheet` (CSV) and `look` (a manifest without items).
 
     Any problem refuses the whole with 422 `manifest_refused` and the same list, unless `on_problem` is `skip`.
     """
-    made = await planned(services, tenant, await sent_manifest(request, name, scene, preset))
+    made = await planned(services, tenant, await sent_manifest(request, AskedLook(name, scene, preset, style, adapter)))
     if dry_run and problems == "csv":
         return StreamingResponse(chunks_of(problems_csv(made.plan.problems)), media_type="text/csv; charset=utf-8")
     if dry_run:
@@ -93,8 +101,9 @@ async def create_catalogue(
     if made.read.manifest is None or (made.plan.problems and not skips):
         return _refused(services, request, made)
     rows = await in_thread(new_rows, made.read, made.costs, made.plan.problems)
-    create = in_thread(services.store.catalogues.create, tenant.id, made.read.manifest, rows, key_id=tenant.key_id)
-    record = await shield_to_completion(create)
+    create = partial(services.store.catalogues.create, tenant.id, made.read.manifest, rows, key_id=tenant.key_id)
+    used = await in_thread(lambda: sorted(set(pictures_of(made.read.manifest))) if made.read.manifest else [])
+    record = await shield_to_completion(in_thread(partial(create, used=used)))
     answer = catalogue_answer(record, missing_of_rows(rows))
     return json_answer(answer, status=201, headers={"location": answer.url, "etag": etag_of(record)})
 

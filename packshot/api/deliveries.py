@@ -23,6 +23,7 @@ from packshot.contract.answers import FindingAnswer
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer, PaintingAnswer
 from packshot.contract.light import ShadowKind
 from packshot.contract.shot_spec import ShotSpec
+from packshot.delivery.check import require_locked
 from packshot.delivery.deliver import Delivered
 from packshot.delivery.marks import instance_of, mark_of
 from packshot.delivery.naming import FIELDS, NameTemplate, check_name, collision_key, parse_template
@@ -169,10 +170,11 @@ async def made_once(
 ) -> DeliveredRecord:
     """The picture's file for a preset: the stored one, or a new one that is then stored.
 
-    `changes` are what was done to the picture before. The recipe names the signing key. Raises BadInput `preset_unmet`
-    and `not_served` as `packshot.delivery.deliver` does, Conflict `gain_altered`, Unavailable `signing_unavailable`
-    and StorageFull.
+    `changes` are what was done to the picture before. The recipe names the signing key. Raises BadInput
+    `product_generated`, `preset_unmet` and `not_served` as `packshot.delivery.deliver` does, Conflict `gain_altered`,
+    Unavailable `signing_unavailable` and StorageFull.
     """
+    require_locked(preset, locked=image.verdict.product == "locked")  # also for a file that an older version stored
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
     made_by = f"v{image.version} {preset.name} {preset.dated} shadow={drawn}"

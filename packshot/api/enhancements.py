@@ -29,12 +29,13 @@ from packshot.api.shots import (
     repeated,
     stored_by,
 )
-from packshot.api.touchups import RETOUCHED, crop_row_steps
+from packshot.api.touchups import crop_row_steps, repaint_steps
 from packshot.api.word_masks import named
 from packshot.contract import examples
 from packshot.contract.engines import EngineInfo
 from packshot.contract.enhancement import STRENGTHS, EnhancementSpec
 from packshot.contract.enhancements import ENHANCEMENT, ENHANCEMENT_REQUEST, OF_SHOT, EnhancementRequest
+from packshot.contract.product import RETOUCHED
 from packshot.contract.requests import LayerIn, ShotRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.touchups import LONGEST_PX
@@ -97,7 +98,7 @@ async def enhance_photo(photo_id: str, request: Request, services: Wired, tenant
             origin=carrier(),
             sent=sent,
             category=None if job.locked else RETOUCHED,
-            job=NewJob("enhancement", job.to_json()),
+            job=NewJob("enhancement", job.to_json(), steps=repaint_steps(spec, job.strength)),
             price_device_s=engine.price_of(spec),
         )
         return await stored_by(services, add)

@@ -103,7 +103,7 @@ async def redo_image(
     """A shot of one picture, changed by what the reason asks for. Its picture supersedes this one when it is done.
 
     422 `redo_needs_change` when the reason cannot be mended without other masks, places or words; 409 `superseded` when
-    the picture has a newer version.
+    the picture has a newer version. 404 also when a mask, a reference or an adapter of its shot was deleted.
     """
     body = await json_body(request, RedoRequest)
     image = await in_thread(services.store.images.get, tenant.id, image_id)
@@ -115,10 +115,21 @@ async def redo_image(
     wanted = await in_thread(_wanted, services, image, shot, body)
     sent = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]
     key = idempotency_key(request) or f"redo {image.id} {image.review_number} {sent}"
-    new = await accepted(services, tenant, wanted, key, category=shot.category, supersedes=image.id)
+    try:
+        new = await accepted(services, tenant, wanted, key, category=shot.category, supersedes=image.id)
+    except NotFound as gone:
+        raise _lost(gone) from gone
     answer = accepted_answer(new)
     response.headers["location"] = answer.url
     return answer
+
+
+def _lost(gone: NotFound) -> NotFound:
+    """The refusal of a redo whose shot was made of something that was deleted since."""
+    rule = f"a redo needs all that its shot was made of, got {gone.detail.partition(';')[0]}"
+    of_layers = any(error["loc"][:1] == ["layers"] for error in gone.errors or ())
+    remedy = "cut the photo again and send layers" if of_layers else "make a new shot without it (POST /v1/shots)"
+    return NotFound("not_found", f"{rule}; {remedy}.", errors=gone.errors)
 
 
 def _wanted(services: Services, image: ImageRecord, shot: ShotRecord, body: RedoRequest) -> ShotRequest:

@@ -34,6 +34,7 @@ from packshot.api.services import Services, Wired, in_thread
 from packshot.api.styling import styled_request
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
+from packshot.contract.product import RETOUCHED
 from packshot.contract.requests import ShotRequest
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, BudgetSpent, Conflict, NotFound
@@ -192,7 +193,7 @@ def _add(
         row_steps=row_steps(stored, engine),
         origin=carrier(),
         sent=sent,
-        category=category,
+        category=category if stored.product is None else category or RETOUCHED,
         supersedes=supersedes,
         price_device_s=engine.price_of(stored),
     )

@@ -35,6 +35,7 @@ from packshot.api.shots import (
 from packshot.contract import examples
 from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.engines import EngineInfo
+from packshot.contract.product import RETOUCHED
 from packshot.contract.requests import MAX_SEED
 from packshot.contract.shot_spec import Canvas, ShotSpec, rows_per_step
 from packshot.contract.touchup_examples import TOUCHUP, TOUCHUP_REQUEST, VERSIONS
@@ -54,8 +55,6 @@ from packshot.types import BoxXYXY, Stroke
 router = APIRouter(prefix="/v1/images/{image_id}", tags=["images"], responses=keyed_problems_json())
 
 MAX_TOUCHUP_BYTES = MAX_MASK_CHARS + 1024 * 1024
-RETOUCHED = "retouched"
-"""The category of pictures whose product was painted: a person must approve them."""
 
 
 @router.post(
@@ -153,7 +152,7 @@ async def store_touchup(
         sent=sent,
         category=shot.category if touchup.locked else shot.category or RETOUCHED,
         supersedes=supersedes,
-        job=NewJob("touchup", touchup.to_json(), region.png),
+        job=NewJob("touchup", touchup.to_json(), region.png, steps=repaint_steps(spec, touchup.strength)),
         price_device_s=engine.price_of(spec),
     )
     return await stored_by(services, add)
@@ -257,6 +256,11 @@ async def _strokes(body: TouchupRequest, image: ImageRecord) -> tuple[Stroke, ..
 
 def _given(text: str | None, default: str, field: str, max_chars: int) -> str:
     return default if text is None else checked_prompt(text, field, max_chars)
+
+
+def repaint_steps(spec: ShotSpec, strength: float) -> int:
+    """The denoising steps of a picture that is painted from its own pixels: the last part of the schedule."""
+    return max(1, round(spec.steps * strength))
 
 
 def crop_row_steps(box: BoxXYXY, strength: float, spec: ShotSpec, engine: EngineInfo) -> int:

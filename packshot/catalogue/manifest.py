@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from packshot.catalogue.places import Allowed, path_rule, route_rule
 from packshot.catalogue.plain_yaml import read_yaml
-from packshot.catalogue.sheet import FORMULA, SCIENTIFIC, problem, read_sheet, refused, skus
+from packshot.catalogue.sheet import FORMULA, SCIENTIFIC, adapter_of, problem, read_sheet, refused, skus
 from packshot.contract.catalogue import Axis, Item, Manifest, RowProblem
 from packshot.contract.requests import ProofIn
 from packshot.delivery.naming import check_gtin
@@ -79,14 +79,29 @@ def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
     return frame
 
 
-def frame_of(scenes: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
+def frame_of(
+    scenes: Sequence[str],
+    presets: Sequence[str],
+    style: str = "",
+    adapters: Sequence[str] = (),
+    base: Frame | None = None,
+) -> dict[str, Any]:
     """The axes and deliveries of a sheet: scenes as NAME=TEXT, presets as NAME, or NAME=white for a plain picture.
 
-    A channel that demands a share of the frame gets it: these deliveries have a `fill` of their own.
+    A channel that demands a share of the frame gets it: these deliveries have a `fill` of their own. `style` is an id,
+    and each adapter an id or ID:SCALE; they join the defaults of `base`, to which the result is added.
 
     Raises BadInput `bad_usage` for another form.
     """
-    frame: dict[str, Any] = {}
+    frame: dict[str, Any] = dict(base or {})
+    if style or adapters:
+        try:
+            given = {"adapters": [adapter_of(one) for one in adapters]} if adapters else {}
+        except ValueError as error:
+            raise BadInput("bad_usage", f"{error}, got {', '.join(adapters)[:60]!r}; correct it") from None
+        own = frame.get("defaults")
+        shared = dict(own) if isinstance(own, Mapping) else {}
+        frame["defaults"] = shared | given | ({"style": {"style_id": style}} if style else {})
     if scenes:
         pairs = [one.partition("=") for one in scenes]
         for name, equals, _ in pairs:
@@ -237,6 +252,11 @@ def _item_problems(item: Item, row: int, manifest: Manifest, allowed_prefixes: S
     if item.box is not None and not (item.box[0] < item.box[2] and item.box[1] < item.box[3]):
         rule = "a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1"
         yield problem(row, item.sku, "box", list(item.box), rule, "Swap its corners.")
+    if not manifest.axes:
+        for column, given in (("adapters", item.adapters), ("style", item.style)):
+            if given:
+                rule = f"a row's {column} needs painted scenes, and this manifest has none"
+                yield problem(row, item.sku, column, "", rule, "Add an axis of scenes, or leave it out.")
     known = scene_names(manifest.axes)
     for name in item.scenes:
         if name not in known:

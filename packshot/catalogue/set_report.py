@@ -16,6 +16,7 @@ from packshot.catalogue.placement import Stand
 from packshot.catalogue.plan import Variant
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.catalogue import SizeMm, View
+from packshot.contract.product import ProductSource
 from packshot.contract.set_report import (
     MAX_DEFECTIVE,
     MAX_OUTLIERS,
@@ -49,7 +50,8 @@ Lab = tuple[float, float, float]
 class SetPicture:
     """A chosen picture. `size_mm` is its product's true size, and `measures` are None when they are not known.
 
-    `findings` are those of its verdict.
+    `findings` are those of its verdict. `product` says whose product it shows, the photo's or one that an engine
+    painted.
     """
 
     sku: str
@@ -59,6 +61,7 @@ class SetPicture:
     measures: Measures | None
     size_mm: SizeMm | None = None
     findings: tuple[Finding, ...] = ()
+    product: ProductSource = "locked"
 
     @property
     def placed(self) -> tuple[Finding, ...]:
@@ -104,6 +107,7 @@ def set_report(
         name=name,
         pictures=sum(one.pictures for one in sets),
         measured=sum(picture.measures is not None for members in by_variant.values() for picture in members),
+        generated=sum(one.product == "generated" for members in by_variant.values() for one in members),
         within=not outliers,
         sets=tuple(sets),
         outliers=tuple(_outlier(value) for value in outliers[:MAX_OUTLIERS]),

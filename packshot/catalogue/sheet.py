@@ -16,7 +16,10 @@ from typing import Any
 from packshot.contract.catalogue import MAX_ROWS, RowProblem
 from packshot.errors import BadInput, PackshotError
 
-COLUMNS = ("sku", "photo", "box", "points", "find", "mask", "scenes", "size_mm", "category", "must_read", "master")
+COLUMNS = (
+    *("sku", "photo", "box", "points", "find", "mask", "scenes", "size_mm", "category", "must_read", "master"),
+    *("adapters", "style"),
+)
 MAX_COLUMNS = 256
 MAX_CELL_BYTES = 8 * 1024
 SHOWN_CHARS = 80
@@ -150,6 +153,10 @@ def _put(item: dict[str, Any], name: str, cell: str) -> None:
         item.setdefault("proof", {})["master"] = cell
     elif name == "size_mm":
         item["size_mm"] = _size(cell)
+    elif name == "adapters":
+        item["adapters"] = [adapter_of(one.strip()) for one in cell.split(";") if one.strip()]
+    elif name == "style":
+        item["style"] = {"style_id": cell}
     elif name in COLUMNS:
         item[name] = cell
 
@@ -162,6 +169,16 @@ def _numbers(cell: str, count: int | None, rule: str) -> list[float]:
     if (count is not None and len(numbers) != count) or len(numbers) % 2:
         raise ValueError(f"{rule}, in pixels of the photo")
     return numbers
+
+
+def adapter_of(text: str) -> dict[str, str | float]:
+    """`ad_…` as it was trained, or `ad_…:0.8`. Raises ValueError, with the rule, for another form."""
+    adapter_id, colon, scale = text.partition(":")
+    if not colon:
+        return {"id": adapter_id}
+    if not _NUMBER.fullmatch(scale.strip()):
+        raise ValueError("adapters are ad_…, or ad_…:SCALE, with ; between them")
+    return {"id": adapter_id.strip(), "scale": float(scale.strip().replace(",", "."))}
 
 
 def _size(cell: str) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from packshot.api.accept import check_layer, pick_engine, resolved
+from packshot.catalogue.looks import look_of
 from packshot.catalogue.placement import place, stand_of_variant
 from packshot.catalogue.plan import Costs
 from packshot.catalogue.rows import PlannedShot, is_path, item_of, manifest_of, scenes_of, shots_of
@@ -89,7 +90,8 @@ def _spec(
     settings: Settings,
     proof: ProofIn | None,
 ) -> ShotSpec:
-    look, variant = manifest.defaults, one.variant
+    variant = one.variant
+    look = look_of(manifest, variant.scene, item) if variant.generated else manifest.defaults
     stand = stand_of_variant(manifest, record.largest_mm, variant, [entry for entry, _ in one.files])
     layer = LayerIn(
         **vars(place(stand, item, one.view, mask.id, mask.bbox_xyxy, mask.cutout_bbox_xyxy)),

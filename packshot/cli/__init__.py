@@ -9,6 +9,7 @@ import typer
 import packshot
 from packshot.cli import (
     adapters,
+    angle,
     audit,
     catalogue,
     clip,
@@ -59,6 +60,7 @@ app.command("shoot")(shoot.shoot)
 app.command("clip")(clip.clip)
 app.command("touchup")(touchup.touchup)
 app.command("enhance")(enhance.enhance)
+app.command("angle")(angle.angle)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("serve")(serve.serve)

@@ -48,6 +48,11 @@ Presets = Annotated[
     list[str] | None,
     typer.Option("--preset", help="A channel's preset; NAME=white delivers one plain picture a SKU; repeatable."),
 ]
+Style = Annotated[str | None, typer.Option(metavar="ST", help="A style's id, st_…, for all painted scenes.")]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", metavar="ID[:SCALE]", help="An adapter for all painted scenes; repeatable, up to 4."),
+]
 Host = Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")]
 Out = Annotated[Path, typer.Option(help="Folder for the files.")]
 OnProblem = Annotated[
@@ -68,6 +73,8 @@ def plan(
     look: Frame = None,
     scene: Scenes = None,
     preset: Presets = None,
+    style: Style = None,
+    adapter: Adapters = None,
     profile: Annotated[str, typer.Option(help="The profile whose device's times the estimate takes.")] = "laptop",
     problems: Annotated[Path | None, typer.Option(help="Write all problems to this CSV file.")] = None,
     host: Host = None,
@@ -77,7 +84,7 @@ def plan(
 
     Every problem is told by row and column. Exits with 2 when there is one. Without --host no server is needed, and
     times are assumed; a server knows its own URLs, photos and times."""
-    local = _read(manifest, look, scene, preset, here=host is None)
+    local = _read(manifest, look, scene, preset, style, adapter, here=host is None)
     if host is not None:
         with _client(host) as (client, _):
             answer = client.catalogues.plan(_manifest_file(local))
@@ -107,6 +114,8 @@ def run(
     look: Frame = None,
     scene: Scenes = None,
     preset: Presets = None,
+    style: Style = None,
+    adapter: Adapters = None,
     host: Host = None,
     out: Out = DELIVERED,
     on_problem: OnProblem = "refuse",
@@ -118,7 +127,7 @@ def run(
     refused, and with 1 when rows failed."""
     if on_problem not in ("refuse", "skip"):
         raise BadInput("bad_usage", f"--on-problem must be skip, or left out, got {on_problem!r}")
-    local = _read(manifest, look, scene, preset, here=False)
+    local = _read(manifest, look, scene, preset, style, adapter, here=False)
     with _client(host) as (client, server), Progress() as progress:
         from packshot.cli.catalogue_run import CatalogueRun
 
@@ -201,7 +210,14 @@ def fetch(
 
 
 def _read(
-    manifest: Path, look: Path | None, scene: Sequence[str] | None, preset: Sequence[str] | None, *, here: bool
+    manifest: Path,
+    look: Path | None,
+    scene: Sequence[str] | None,
+    preset: Sequence[str] | None,
+    style: str | None = None,
+    adapter: Sequence[str] | None = None,
+    *,
+    here: bool,
 ) -> LocalCatalogue:
     """The catalogue on this machine. `here`: its URLs must be those that this machine's settings allow."""
     from packshot.catalogue.folder import read_frame, read_local
@@ -209,7 +225,7 @@ def _read(
     from packshot.catalogue.places import Allowed
     from packshot.settings import Settings
 
-    frame = {**(read_frame(look) if look else {}), **frame_of(scene or [], preset or [])}
+    frame = frame_of(scene or [], preset or [], style or "", adapter or [], read_frame(look) if look else {})
     return read_local(manifest, frame, Allowed.by(Settings()) if here else None)
 
 

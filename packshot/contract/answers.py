@@ -14,6 +14,7 @@ from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.clips import ClipAnswer
 from packshot.contract.enhancement import Target
 from packshot.contract.light import RelightMode, ShadowKind
+from packshot.contract.product import ProductAnswer, ProductSource
 from packshot.contract.retry import RetryCheck
 from packshot.contract.shot_spec import ConditionKind, Sampler
 from packshot.contract.shot_style import ShotStyleAnswer
@@ -198,6 +199,11 @@ class VerdictAnswer(Answer):
     """The findings about an image."""
 
     level: Level = Field(description="The worst level of all findings.")
+    product: ProductSource = Field(
+        "locked",
+        description="locked (the photo's own product, as `lock` or `relit_lock` prove) or generated (an engine painted "
+        "it, so the lock does not apply).",
+    )
     findings: tuple[FindingAnswer, ...]
 
 
@@ -313,6 +319,9 @@ class ResolvedRequest(Answer):
     )
     retry: RetryAnswer | None = Field(None, exclude_if=absent, description="Absent if pictures are painted once.")
     proof: ProofAnswer | None = Field(None, exclude_if=absent, description="Absent if no text is proven.")
+    product: ProductAnswer | None = Field(
+        None, exclude_if=absent, description="Absent if the picture shows the layers' own products."
+    )
 
 
 class MarginsAnswer(Answer):

@@ -118,6 +118,25 @@ class Axis(Request):
     combine: Literal["product", "zip"] = Field(
         "product", description="product (every combination) or zip (side by side with the other zip axes)."
     )
+    adapters: dict[Slug, list[AdapterIn]] = Field(
+        default_factory=dict,
+        description="Value -> the adapters of its scenes, in place of the defaults'. Those of several axes add up.",
+    )
+    styles: dict[Slug, ShotStyleIn] = Field(
+        default_factory=dict,
+        description="Value -> the style of its scenes, in place of the defaults'. Of several axes the last one counts.",
+    )
+
+    @model_validator(mode="after")
+    def _of_its_values(self) -> Axis:
+        for field, named in (("adapters", self.adapters), ("styles", self.styles)):
+            for value in named:
+                if value not in self.values:
+                    known = ", ".join(self.values)
+                    raise ValueError(f"{field} must be of a value of the axis ({known}), got {value}; correct the name")
+        for adapters in self.adapters.values():
+            each_adapter_once(adapters)
+        return self
 
 
 class Seeds(Request):
@@ -187,7 +206,17 @@ class Item(Request):
     proof: ProofIn | None = Field(
         None, description="Prove the text of this product; what it names comes before the defaults' proof."
     )
+    adapters: list[AdapterIn] | None = Field(
+        None,
+        max_length=MAX_ADAPTERS,
+        description="The adapters of its painted scenes, in place of the axes' and the defaults'; [] = none.",
+    )
+    style: ShotStyleIn | None = Field(
+        None, description="The style of its painted scenes, in place of the axes' and the defaults'."
+    )
     meta: dict[MetaName, MetaValue] = Field(default_factory=dict, max_length=MAX_META, description="Your own notes.")
+
+    _adapters_once = field_validator("adapters")(each_adapter_once)
 
     @model_validator(mode="after")
     def _one_kind_of_photo(self) -> Item:

@@ -81,6 +81,11 @@ class PresetInfo(Answer):
         description="white (must be exactly 255,255,255), white_advised, white_or_transparent_advised or free."
     )
     generated: bool = Field(True, description="Whether the channel takes a scene that an engine painted.")
+    locked_product: bool = Field(
+        False,
+        description="Whether the channel takes only a product as it was photographed: a picture whose verdict says "
+        "`product: generated` is refused with `product_generated`.",
+    )
     max_bytes: int = Field(description="Largest file, bytes.")
     severity: dict[Rule, Severity] = Field(
         default_factory=dict,

@@ -48,7 +48,8 @@ class Recipe:
     @property
     def locked(self) -> bool:
         """Whether the product in the image is the photo's own: no engine painted over it."""
-        return all(work is None or work.locked for work in (self.touchup, self.enhancement))
+        works = (self.touchup, self.enhancement)
+        return self.spec.product is None and all(work is None or work.locked for work in works)
 
     @property
     def device_s(self) -> float:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from packshot.contract.adapters import MAX_ADAPTERS, AdapterIn, each_adapter_once
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
+from packshot.contract.product import ProductIn
 from packshot.contract.request_base import Colour, Fraction
 from packshot.contract.request_base import Request as Request
 from packshot.contract.retry import RetryIn
@@ -227,7 +228,16 @@ class ShotRequest(Request):
     """A request for one or more images."""
 
     canvas: CanvasIn = Field(default_factory=CanvasIn, description="Size of the images; default 1024 x 1024.")
-    layers: list[LayerIn] = Field(min_length=1, description="Cutouts, painted in order; at most `max_layers` (16).")
+    product: ProductIn | None = Field(
+        None,
+        description="Let the engine paint the product too, by one of `adapters` that knows it, such as from an angle "
+        "that no photo has; null = the layers' own products. Such a picture is never locked.",
+    )
+    layers: list[LayerIn] = Field(
+        default_factory=list,
+        validate_default=True,
+        description="Cutouts, painted in order; at least one, at most `max_layers` (16). None beside `product`.",
+    )
     background: str = Field(
         "generate",
         pattern=r"^(generate|white|transparent|#[0-9a-fA-F]{6})$",
@@ -310,6 +320,16 @@ class ShotRequest(Request):
     )
 
     _adapters_once = field_validator("adapters")(each_adapter_once)
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_or_product(cls, layers: list[LayerIn], info: ValidationInfo) -> list[LayerIn]:
+        generated = info.data.get("product") is not None
+        if not layers and not generated:
+            raise ValueError("a shot must have at least one layer, got none; send the mask of a product")
+        if layers and generated:
+            raise ValueError(f"a shot with product must have no layers, got {len(layers)}; leave one of the two out")
+        return layers
 
 
 class ReviewRequest(Request):

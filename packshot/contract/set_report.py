@@ -83,6 +83,7 @@ class SetReport(Answer):
     name: str
     pictures: int = Field(description="Chosen pictures.")
     measured: int = Field(description="Pictures whose measures are known.")
+    generated: int = Field(0, description="Pictures whose product an engine painted: `product: generated`.")
     within: bool = Field(description="Whether no picture is beyond a tolerance.")
     sets: tuple[SetOfReport, ...]
     outliers: tuple[Outlier, ...] = Field(description=f"The worst {MAX_OUTLIERS}, one entry a picture.")

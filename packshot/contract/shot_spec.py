@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import Reflection, Relight, Shadow
+from packshot.contract.product import GeneratedProduct
 from packshot.contract.proof import Proof
 from packshot.contract.retry import Retry
 from packshot.contract.status import Priority
@@ -122,7 +123,8 @@ class ShotSpec:
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
     is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
-    `retry` None paints each image once. `proof` None proves no text.
+    `retry` None paints each image once. `proof` None proves no text. `product` None shows the layers' own products;
+    else there are no layers, and the engine paints the product.
     """
 
     canvas: Canvas
@@ -145,6 +147,7 @@ class ShotSpec:
     adapters: tuple[AdapterUse, ...] = ()
     retry: Retry | None = None
     proof: Proof | None = None
+    product: GeneratedProduct | None = None
 
     @property
     def interactive(self) -> bool:
@@ -242,6 +245,7 @@ class ShotSpec:
             **({"adapters": [one.to_json() for one in self.adapters]} if self.adapters else {}),
             **({"retry": self.retry.to_json()} if self.retry else {}),
             **({"proof": self.proof.to_json()} if self.proof else {}),
+            **({"product": self.product.to_json()} if self.product else {}),
         }
 
     @classmethod
@@ -276,6 +280,7 @@ class ShotSpec:
             adapters=tuple(AdapterUse.from_json(one) for one in stored.get("adapters", ())),
             retry=Retry.from_json(stored.get("retry")),
             proof=Proof.from_json(stored.get("proof")),
+            product=GeneratedProduct.from_json(stored.get("product")),
         )
 
 

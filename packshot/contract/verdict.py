@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from packshot.contract.product import ProductSource
+
 Level = Literal["ok", "warning", "failed"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "failed")
 """The levels, best first."""
@@ -80,11 +82,13 @@ class Measures:
 class Verdict:
     """All findings about an image. `level` is the worst level of all findings, or `ok` without findings.
 
-    `measures` is None without a visible product, and for an image that was made before they were measured.
+    `measures` is None without a visible product, and for an image that was made before they were measured. `product`
+    says whose product the image shows; the lock does not apply to a generated one.
     """
 
     findings: tuple[Finding, ...] = ()
     measures: Measures | None = None
+    product: ProductSource = "locked"
 
     @property
     def level(self) -> Level:
@@ -112,13 +116,21 @@ class Verdict:
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON, in the form that the store keeps and the API returns."""
         measured = {"measures": self.measures.to_json()} if self.measures else {}
-        return {"level": self.level, "findings": [finding.to_json() for finding in self.findings], **measured}
+        generated = {"product": self.product} if self.product == "generated" else {}
+        findings = [finding.to_json() for finding in self.findings]
+        return {"level": self.level, "findings": findings, **measured, **generated}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Verdict:
-        """The verdict of `to_json`'s form."""
+        """The verdict of `to_json`'s form.
+
+        Earlier versions wrote no `product`. They said by a lock that only warns that it does not apply.
+        """
         measured = stored.get("measures")
+        findings = tuple(Finding.from_json(finding) for finding in stored.get("findings", ()))
+        unproven = any(one.check == "lock" and one.level == "warning" for one in findings)
         return cls(
-            tuple(Finding.from_json(finding) for finding in stored.get("findings", ())),
+            findings,
             Measures.from_json(measured) if measured else None,
+            stored.get("product", "generated" if unproven else "locked"),
         )

@@ -24,7 +24,7 @@ from packshot.delivery.reframe import inside
 from packshot.errors import BadInput, FieldError
 from packshot.types import U8, BoxXYXY, Mask
 
-__all__ = ["Shown", "check", "product_box", "refuse_failed", "touched_sides"]
+__all__ = ["Shown", "check", "product_box", "refuse_failed", "require_locked", "touched_sides"]
 
 JPEG_BLOCK_PX = 16  # the distance to which an edge may ring in a JPEG file
 ROUNDING = 1.005  # sizes are whole pixels, so a factor of exactly 2 may come out a little larger
@@ -75,6 +75,15 @@ def check(file: WrittenFile, preset: Preset, shown: Shown, today: date) -> tuple
     one = _Check(preset, file, shown, today)
     parts = (_format, _bytes, _size, _shape, _generated, _relight, _background, _fill, _frame, _enlargement, _safe_zone)
     return tuple(finding for part in parts for finding in part(one))
+
+
+def require_locked(preset: Preset, *, locked: bool) -> None:
+    """Raise BadInput `product_generated` for a painted product when the channel takes only the photo's own."""
+    if preset.locked_product and not locked:
+        rule = f"{preset.title} takes only a product as it was photographed, got one that an engine painted"
+        errors: list[FieldError] = [{"loc": ["preset", "locked_product"], "msg": rule}]
+        remedy = "make a shot of a photo, whose product stays locked, or use a preset without locked_product"
+        raise BadInput("product_generated", f"{rule}; {remedy}.", errors=errors)
 
 
 def refuse_failed(preset: Preset, findings: tuple[Finding, ...]) -> None:

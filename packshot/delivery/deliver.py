@@ -18,10 +18,19 @@ import numpy as np
 from PIL import Image
 
 from packshot.contract.verdict import MAX_ENLARGEMENT, Finding
-from packshot.delivery.check import Shown, check, outside_of, product_box, refuse_failed, touched_sides
+from packshot.delivery.check import (
+    Shown,
+    check,
+    outside_of,
+    product_box,
+    refuse_failed,
+    require_locked,
+    touched_sides,
+)
 from packshot.delivery.encoding import UNPROVEN, Proof, encode
 from packshot.delivery.files import MEDIA
 from packshot.delivery.presets import Preset, preset_named, presets
+from packshot.delivery.provenance import GENERATED, WHOLLY_GENERATED
 from packshot.delivery.reframe import NO_MARGINS, extend, fits_aspect, frame_around, inside, plain_colour
 from packshot.errors import BadInput
 from packshot.imaging.fingerprint import Fingerprint, fingerprint_of
@@ -31,7 +40,7 @@ from packshot.types import U8
 __all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
 
 
-NOT_LOCKED = Finding("delivered_lock", "warning", "not applicable: an engine repainted the product")
+NOT_LOCKED = Finding("delivered_lock", "warning", "not applicable: an engine painted the product")
 
 
 @dataclass(frozen=True)
@@ -113,14 +122,16 @@ def deliver(
     enlarged the product. `cut` is whether the picture's frame cuts it; `product_alpha` overrules it. None = not known.
     `generated` says that an engine painted the scene; the file's metadata says so too. `relit_lock` is the proof of a
     relit product (`packshot.verdict.inspect`): it is one of the file's findings, and a failed one refuses the delivery.
-    `locked` says that the product is the photo's own; one that an engine repainted is compared with nothing.
+    `locked` says that the product is the photo's own; one that an engine painted is compared with nothing.
     `expected` is the picture with its layout's product (`packshot.delivery.delivered_lock`), with which the file's is
     compared. `proof` is what the file says of itself, its watermark, and its signer. `today` is the date on which
     announced changes are judged.
 
-    Raises BadInput: `preset_unmet` with the rule, the value found and the remedy, and `not_served` when the picture
-    would have to be repainted for the channel's aspect ratio.
+    Raises BadInput: `product_generated` when the channel takes only a locked product, `preset_unmet` with the rule, the
+    value found and the remedy, and `not_served` when the picture would have to be repainted for the channel's aspect
+    ratio.
     """
+    require_locked(preset, locked=locked)
     if product_alpha is None and pixels.shape[2] == 4:
         product_alpha = pixels[..., 3]
     draft = _Draft(preset, pixels, expected if locked else None, product_alpha, generated, [], locked=locked)
@@ -130,7 +141,7 @@ def deliver(
     _flatten_transparency(draft)
     _reframe(draft)
     _resize(draft, max(1.0, enlarged_by or 1.0))
-    source_type = preset.digital_source_type if generated else preset.plain_source_type
+    source_type = _source_type(preset, generated=generated, whole=proof.origin is not None and proof.origin.whole)
     known = enlarged_by is not None
     product_by = draft.scale * (enlarged_by or 1.0)
     marked, mark = _marked(draft, proof)
@@ -161,6 +172,12 @@ def deliver(
     )
 
 
+def _source_type(preset: Preset, *, generated: bool, whole: bool) -> str | None:
+    """The source type in the file. A channel may ask for a word of its own, or for none."""
+    source_type = preset.digital_source_type if generated else preset.plain_source_type
+    return WHOLLY_GENERATED if whole and source_type == GENERATED else source_type
+
+
 def _marked(draft: _Draft, proof: Proof) -> tuple[U8, int | None]:
     """The pixels with the watermark in their painted scene, and its number; None where it has no place.
 
@@ -168,7 +185,8 @@ def _marked(draft: _Draft, proof: Proof) -> tuple[U8, int | None]:
     product is marked too. A mark that cannot be read is not left in the picture.
     """
     mark = proof.origin.mark if proof.origin else None
-    if mark is None or not draft.generated or draft.alpha is None or draft.pixels.shape[2] == 4:
+    unknown = draft.locked and draft.alpha is None
+    if mark is None or not draft.generated or unknown or draft.pixels.shape[2] == 4:
         return draft.pixels, None
     marked = embed(draft.pixels, mark, draft.alpha if draft.locked else None)
     return (marked, mark) if read_mark(marked) == mark else (draft.pixels, None)
@@ -178,7 +196,7 @@ def _mark_findings(draft: _Draft, proof: Proof, read_back: int | None) -> tuple[
     """What became of the watermark that was wanted."""
     if proof.origin is None or proof.origin.mark is None or not draft.generated:
         return ()
-    if draft.alpha is None:
+    if draft.locked and draft.alpha is None:
         detail = "the scene has no watermark, because the product's mask is not available"
         return (Finding("watermark", "warning", detail),)
     if read_back is None:

@@ -2,9 +2,9 @@
 
     file ──Builder(manifest), signed bytes──> file with a manifest ──Reader──> C2paFound
 
-A manifest says that Packshot made the file, of which digital source type it is, which photos are in it, and whether its
-scene has a watermark. It names no tenant, no shot, no prompt and no file. Nothing here opens the network, except a time
-stamp that an operator asks for.
+A manifest says that Packshot made the file, of which digital source type it is, which photos are in it, whether an
+engine painted the product, and whether the scene has a watermark. It names no tenant, no shot, no prompt and no file.
+Nothing here opens the network, except a time stamp that an operator asks for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ __all__ = ["SOURCE_TYPES", "C2paFound", "embed_manifest", "manifest_of", "read_m
 SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED, PLAIN = f"{SOURCE_TYPES}compositeWithTrainedAlgorithmicMedia", f"{SOURCE_TYPES}humanEdits"
 """The source types of a painted scene with a photographed product, and of a product on a plain background."""
+WHOLLY_GENERATED = f"{SOURCE_TYPES}trainedAlgorithmicMedia"
+"""The source type of a picture in which no pixel is a photo's."""
 
 _EXPIRED = "signingCredential.expired"
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -61,9 +63,12 @@ def manifest_of(origin: Origin, *, generated: bool, source_type: str | None) -> 
     `source_type` is what the file's XMP says. A channel may ask for a word of its own there. C2PA asks for a URI, so
     the manifest then has the URI of what the picture is.
     """
-    uri = source_type if source_type and source_type.startswith(SOURCE_TYPES) else GENERATED if generated else PLAIN
+    usual = (WHOLLY_GENERATED if origin.whole else GENERATED) if generated else PLAIN
+    uri = source_type if source_type and source_type.startswith(SOURCE_TYPES) else usual
     agent = {"name": "Packshot", "version": origin.version}
     actions: list[dict[str, Any]] = [{"action": "c2pa.created", "digitalSourceType": uri, "softwareAgent": agent}]
+    if origin.product == "generated":
+        actions[0] |= {"description": origin.credit, "parameters": {"packshot.product": origin.product}}
     labels = [f"photo-{number}" for number in range(len(origin.photo_ids))]
     if labels:
         actions.append({"action": "c2pa.placed", "parameters": {"ingredientIds": labels}})

@@ -71,6 +71,8 @@ def _summary(report: SetReport) -> str:
     counted = f"{_counted(report.pictures, 'picture')} in {_counted(len(report.sets), 'set')}"
     if report.measured < report.pictures:
         counted += f", {report.measured:,} of them measured"
+    if report.generated:
+        counted += f", {report.generated:,} with a generated product"
     if not report.measured:
         return counted
     if report.outliers_total == 0:

@@ -52,24 +52,30 @@ def mended(
 
     product_changed and hallucination keep the edges to the end and weigh them more; hallucination and text are also
     named in the negative prompt; floating puts the product on the ground line, with a contact shadow if it had none;
-    shadow draws a contact shadow, or leaves it out. All but floating, shadow, cutout_edge and scale take a new seed.
+    shadow draws a contact shadow, or leaves it out. All but floating, shadow, cutout_edge and scale take a new seed. A
+    picture whose product was painted takes a new seed for every reason.
     Raises BadInput `redo_needs_change` when the shot would be the same again.
     """
-    if (needed := NEEDS.get(reason)) and not any(getattr(redo, field) is not None for field in needed):
+    painted = spec.product is not None  # nothing but another seed, or other words, changes such a picture
+    if painted and redo.layers is not None:
+        rule = f"a picture whose product was painted has no layers, got {len(redo.layers)}"
+        raise _needs(f"{rule}; leave them out, and send another prompt or seed")
+    needed = () if painted else NEEDS.get(reason, ())
+    if needed and not any(getattr(redo, field) is not None for field in needed):
         raise _needs(f"the reason {reason} needs {' or '.join(needed)} in the request, got none; say what to change")
     changes: dict[str, object] = {"images": 1, "seed": seed}
-    if reason in NEW_SEED:
+    if reason in NEW_SEED or painted:
         changes["seed"] = (seed + NEXT_SEED * version) % (MAX_SEED + 1)
-    if reason in EDGES_TO_THE_END:
+    if reason in EDGES_TO_THE_END and not painted:
         weight = max(spec.canny.scale, 0.4) * FIRMER
         changes |= {"control_end": 1.0, "control_scale": min(weight, limits.max_control_scale)}
     if reason in UNWANTED:
         changes["negative_prompt"] = _joined(spec.negative_prompt, UNWANTED[reason])
-    if reason == "floating":
+    if reason == "floating" and not painted:
         changes["layers"] = [layer.model_dump() for layer in _grounded(spec, cutouts)]
         if spec.shadow.kind == "none":
             changes["shadow"] = "contact"
-    if reason == "shadow":
+    if reason == "shadow" and not painted:
         changes["shadow"] = "none" if spec.shadow.kind == "contact" else "contact"
     changes |= redo.model_dump(include={"layers", "prompt", "seed"}, exclude_none=True)
     request = ShotRequest.model_validate(spec.to_json() | changes)

@@ -42,8 +42,11 @@ async def make_clip(store: Store, claim: Claim, stages: Stages, on_step: OnStep)
 def filmable(store: Store, image: ImageRecord, shot: ShotRecord) -> LayoutFiles:
     """The layout of a picture that can become a clip. `shot` is the work that made the picture.
 
-    Raises BadInput `not_filmable` when it has no background, or its masks or photos were deleted.
+    Raises BadInput `not_filmable` when it has no background, when an engine painted its product, so that nobody knows
+    where it stands, or when its masks or photos were deleted.
     """
+    if shot.spec.product is not None:
+        raise not_filmable(image.id, "shows a product that an engine painted", "make the clip of a shot of a photo")
     if shot.spec.background.transparent:
         raise not_filmable(image.id, "is transparent", "make a shot with a background")
     try:

@@ -81,7 +81,8 @@ def finish_enhancement(prepared: PreparedEnhancement, painted: Painted, order: E
         product_by=prepared.product_by,
         generated=True,
     )
-    findings = (*unlocked(verdict, locked=job.locked).findings, _repainted(prepared, order, picture))
+    verdict = unlocked(verdict, locked=job.locked)
+    findings = (*verdict.findings, _repainted(prepared, order, picture))
     defects = _defects(prepared, order, picture, scene)
     verdict = replace(verdict, findings=(*findings, *defects, *painted.render.findings))
     height, width = picture.shape[:2]

@@ -44,6 +44,7 @@ from packshot.models.read import RapidReader, Reader
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.enhance import finish_enhancement, prepare_enhancement
 from packshot.shots.filming import Filming
+from packshot.shots.generated import finish_generated
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.pictures import READ_PX, FoundStyle, PictureFile, load_picture, read_style
@@ -96,6 +97,8 @@ def finish(
 
     `products` is what is known of each layer's product; a shot with `relight` needs it.
     """
+    if spec.product is not None:
+        return finish_generated(prepared, painted)
     started_at = time.perf_counter()
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
@@ -154,6 +157,8 @@ def origin_of(order: DeliveryOrder) -> Origin:
         version=order.version,
         engine=spec.engine if spec.background.generated else None,
         instance_id=order.instance_id,
+        product=order.verdict.product,
+        whole=spec.product is not None,
         photo_ids=tuple(photo_instance(key) for key in keys),
         mark=order.mark,
     )
@@ -327,10 +332,11 @@ class Finisher:
             order.preset,
             generated=order.spec.background.generated,
             relit_lock=relit_lock,
-            locked=not any(one.check == "lock" and one.level == "warning" for one in order.verdict.findings),
+            locked=order.verdict.product == "locked",
             proof=proof,
         )
-        if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
+        placed = order.spec.product is None  # nobody knows where a painted product stands
+        if prepared is None or not placed or prepared.flat.alpha.shape != pixels.shape[:2]:
             found = {finding.check: finding for finding in order.verdict.findings}
             cut = found["frame"].level != "ok" if "frame" in found else None
             return make(enlarged_by=found["product"].value if "product" in found else None, cut=cut)

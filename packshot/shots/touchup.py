@@ -183,7 +183,8 @@ def _verdict(
         generated=True,
         gain_png=prepared.gain_png,
     )
-    findings = unlocked(verdict, locked=order.touchup.locked).findings
+    verdict = unlocked(verdict, locked=order.touchup.locked)
+    findings = verdict.findings
     kept = [earlier[check] for check in ("framing", "light", "relight", "material") if check in earlier]
     repainted = _repainted(prepared, order.touchup, picture)
     defects = _defects(prepared, order, picture)
@@ -209,7 +210,7 @@ def unlocked(verdict: Verdict, *, locked: bool) -> Verdict:
     if locked:
         return verdict
     findings = (Finding("lock", "warning", NOT_APPLICABLE) if one.check == "lock" else one for one in verdict.findings)
-    return replace(verdict, findings=tuple(findings))
+    return replace(verdict, findings=tuple(findings), product="generated")
 
 
 def _repainted(prepared: PreparedTouchup, touchup: TouchupSpec, picture: U8) -> Finding:

@@ -133,6 +133,8 @@ def record_made(connection: Connection, claim: Claim, image_ids: Sequence[str], 
         details: dict[str, JsonValue] = {"shot_id": claim.shot_id, "version": recipe.version}
         if stamp is not None:
             details |= {"pack": recipe.spec.engine, "dtype": stamp.dtype}
+        if not recipe.locked:
+            details["product"] = "generated"
         if recipe.spec.adapters:
             details["adapters"] = [one.sha256 for one in recipe.spec.adapters]
         record(

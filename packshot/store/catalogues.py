@@ -75,11 +75,18 @@ class Catalogues:
         self._database = database
 
     def create(
-        self, tenant_id: str, manifest: Manifest, rows: Sequence[NewRow], *, key_id: str | None = None
+        self,
+        tenant_id: str,
+        manifest: Manifest,
+        rows: Sequence[NewRow],
+        *,
+        key_id: str | None = None,
+        used: Sequence[str] = (),
     ) -> CatalogueRecord:
         """Store a catalogue as a draft, with all its rows: those of `packshot.catalogue.rows.new_rows`.
 
-        `key_id` is the key with which it was sent. Raises NotFound when a reference of its style does not exist.
+        `key_id` is the key with which it was sent. `used` are the ids of the pictures and adapters that its shots use
+        (`packshot.catalogue.looks.pictures_of`). Raises NotFound when one of them does not exist.
         """
         catalogue_id, budget = new_id("ct"), manifest.budget
         sizes = [item.size_mm for item in manifest.items if item.size_mm]
@@ -101,9 +108,6 @@ class Catalogues:
             created_at=Now(),
         )
         own = {"catalogue_id": catalogue_id, "tenant_id": tenant_id}
-        style = manifest.defaults.style
-        used = [one.picture_id for one in style.references] if style else []
-        used += [one.id for one in manifest.defaults.adapters]
         with self._database.write() as connection:
             hold_pictures(connection, tenant_id, used)
             connection.execute(new)

@@ -152,18 +152,20 @@ class Queue:
         """Extend the lease and store the progress. Returns True when a client has asked to cancel the shot.
 
         `steps` counts the denoising steps of the whole shot, all its images together. `step` counts those that are
-        done. `preview_version` is the latest preview; None keeps the stored version. Raises LeaseLost when the claim no
+        done. Before the first step nobody knows `steps`: 0 keeps the number with which the work was accepted.
+        `preview_version` is the latest preview; None keeps the stored version. Raises LeaseLost when the claim no
         longer holds.
         """
+        known = steps or shot.c.steps
         preview = shot.c.preview_version if preview_version is None else preview_version
-        changed = or_(shot.c.step != step, shot.c.steps != steps, shot.c.preview_version != preview)
+        changed = or_(shot.c.step != step, shot.c.steps != known, shot.c.preview_version != preview)
         with self._database.write() as connection:
             row = _fenced(
                 connection,
                 claim,
                 **_leased(self._lease_s),
                 step=step,
-                steps=steps,
+                steps=known,
                 preview_version=preview,
                 version=case((changed, shot.c.version + 1), else_=shot.c.version),
             )

@@ -248,13 +248,14 @@ def insert_shot(
     """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
 
     The caller has locked the tenant and checked key, limits and budgets (`check_budgets`), and takes a reference to the
-    file `job_key` of a `job`. `catalogue_id` is the catalogue that asks for the shot. Raises NotFound when a mask or a
-    reference does not exist.
+    file `job_key` of a `job`. `catalogue_id` is the catalogue that asks for the shot. Raises NotFound when a mask, a
+    reference or a view of a painted product does not exist.
     """
     request = spec.to_json()
     references = spec.style.references if spec.style is not None and job is None else ()  # other jobs see none
     adapters = spec.adapters if job is None or job.kind != "clip" else ()
-    used = [one.picture_id for one in references] + [one.id for one in adapters]
+    views = spec.product.views if spec.product is not None and job is None else ()
+    used = [*(one.picture_id for one in references), *(one.id for one in adapters), *views]
     hold_pictures(connection, tenant_id, used)
     mask_ids = _pin_masks(connection, tenant_id, spec)
     new = shot.insert().values(

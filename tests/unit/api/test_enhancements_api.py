@@ -52,6 +52,7 @@ def test_the_named_product_is_painted_where_it_is_and_a_person_must_approve_it(a
     assert file.placement == layer
     stored = api.store.shots.get(claim.tenant, claim.shot_id)
     assert (stored.category, stored.sku, stored.meta) == ("retouched", "MUG", {"a": "b"})
+    assert stored.steps == round(0.35 * spec.steps), "the last part of the schedule"
     shot = api.finish(enhance(api, text="mug", seed=5).json()["id"])
     (picture,) = shot["images"]
     assert code_of(api.http.get(f"/v1/images/{picture['id']}?preset=amazon-main")) == (409, "not_approved")

@@ -79,6 +79,12 @@ def test_a_shot_keeps_the_palette_of_its_references_and_a_later_deletion_changes
     api.commit(claim)
     assert api.http.delete(f"/v1/photos/{photo_id}").status_code == 204
     assert api.http.get(f"/v1/shots/{shot_id}").json()["request"]["style"] == style
+    redo = api.http.post(
+        f"/v1/images/{api.http.get(f'/v1/shots/{shot_id}').json()['images'][0]['id']}/redo", json={"reason": "light"}
+    )
+    assert code_of(redo) == (404, "not_found")
+    assert f"a redo needs all that its shot was made of, got no photo '{photo_id}' exists" in redo.json()["detail"]
+    assert redo.json()["detail"].endswith("; make a new shot without it (POST /v1/shots).")
 
 
 def test_a_finished_picture_can_be_a_reference_beside_a_photo(api: Api) -> None:

@@ -141,7 +141,7 @@ def test_a_repainted_product_is_marked_and_compared_with_nothing(scene: U8, flat
     told = deliver(
         scene, small("ebay"), product_alpha=flat.alpha, enlarged_by=1.0, generated=True, locked=False, proof=MARKED
     )
-    assert found(told, "delivered_lock").detail == "not applicable: an engine repainted the product"
+    assert found(told, "delivered_lock").detail == "not applicable: an engine painted the product"
     assert told.mark == MARK
 
 

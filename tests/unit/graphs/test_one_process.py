@@ -15,8 +15,9 @@ import graphs.one_process
 from graphs.local_models import Models
 from graphs.one_process import serving_in_process
 from packshot.client import Client
+from packshot.contract.deliveries import DeliverIn
 from packshot.contract.events import ProgressEvent
-from packshot.errors import BadInput, NotFound, PackRefused
+from packshot.errors import BadInput, NotFound, PackRefused, PackshotError
 from packshot.imaging.codec import encode_png, read_png
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
@@ -258,6 +259,33 @@ def test_a_photo_is_repainted_in_its_target_alone(client: Client, target: str) -
     assert found["lock"].level == ("ok" if target == "scene" else "warning")
     assert image.recipe.enhancement is not None
     assert image.recipe.enhancement.target == target
+
+
+def test_an_adapter_paints_the_product_itself_and_the_verdict_says_so(client: Client, settings: Settings) -> None:
+    file = peft_file(lora(find_pack("tiny", settings), rank=4, size=2.0), {"packshot.tag": "zxmug"})
+    known = client.add_adapter(file, "the mug")
+    view = client.upload(png(shade=60))
+    request = {"product": {"mode": "generated", "views": [view.id]}, "adapters": [{"id": known.id}], "seed": 4}
+    request |= {"prompt": "zxmug from above", "steps": 2, "canvas": {"width": SIZE_PX, "height": SIZE_PX}}
+    shot = client.shoot(request).id
+    list(client.events([shot]))
+    ended = client.shot(shot)
+    assert (ended.status, ended.error) == ("done", None)
+    (image,) = ended.images
+    assert (image.verdict.product, ended.request.layers) == ("generated", ())
+    assert image.recipe.pack is not None
+    found = {finding.check: finding.level for finding in image.verdict.findings}
+    assert found["lock"] == "warning"
+    assert not {"fill", "frame", "product", "object"} & set(found), "nobody knows where the product stands"
+    with pytest.raises(PackshotError, match="not_approved"):
+        client.deliver(image.id, [DeliverIn(preset="ebay")])
+    client.review(image.id, "approved")
+    with pytest.raises(BadInput, match=r"product_generated.*takes only a product as it was photographed"):
+        client.deliver(image.id, [DeliverIn(preset="amazon-main")])
+    painted = client.touch_up(image.id, {"strokes": [{"mode": "add", "radius_px": 3.0, "points": [(4.0, 4.0)]}]})
+    list(client.events([painted.id]))
+    (newer,) = client.shot(painted.id).images
+    assert newer.verdict.product == "generated", "a touch-up makes no photo of it"
 
 
 def test_several_engines_paint_with_their_own_packs_and_idle_ones_make_room(

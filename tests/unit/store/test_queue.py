@@ -155,6 +155,15 @@ def test_a_heartbeat_extends_the_lease_and_reports_progress(store: Store, tenant
     assert store.shots.get(tenant.id, shot_id) == after  # nothing that a client sees has changed
 
 
+def test_before_the_first_step_the_number_of_steps_stays(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    expected = store.shots.get(tenant.id, shot_id).steps
+    store.queue.heartbeat(claim(store), step=0, steps=0)
+    after = store.shots.get(tenant.id, shot_id)
+    assert (after.step, after.steps) == (0, expected)
+    assert expected > 0
+
+
 def test_a_lost_lease_is_an_interruption_and_no_attempt(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
     claim(store)

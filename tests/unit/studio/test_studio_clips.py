@@ -100,3 +100,18 @@ def test_a_transparent_picture_offers_no_clip(visit: Callable[..., Visit], cut_c
     page.get_by_role("img", name="Result 1").wait_for()
     page.get_by_role("tab", name="Choose").click()
     expect(page.get_by_role("button", name="Make a clip")).to_be_disabled()
+
+
+def test_a_finished_picture_becomes_a_picture_of_the_style(page: Page) -> None:
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Background", exact=True).select_option("Painted scene")
+    for _ in range(2):  # the second time it is there already
+        page.get_by_role("tab", name="Choose").click()
+        page.get_by_role("button", name="Use as style").click()
+        expect(page.locator("#moods li")).to_have_count(1)
+        expect(page.locator("#moods").get_by_role("img", name="Picture 1")).to_be_visible()
+    with page.expect_request("**/v1/shots") as sent:
+        page.get_by_role("button", name="Generate").click()
+    (reference,) = (sent.value.post_data_json or {})["style"]["references"]
+    assert reference["image_id"].startswith("im_")

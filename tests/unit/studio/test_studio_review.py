@@ -13,6 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from packshot.contract.product import GeneratedProduct
+from packshot.contract.shot_spec import Canvas
 from packshot.contract.verdict import Finding, Verdict
 from packshot.imaging.codec import encode_png
 from packshot.store.records import NewImage
@@ -20,7 +22,7 @@ from packshot.types import U8
 from tests.api_graph import png
 from tests.browser.light import Light
 from tests.browser.visits import Visit
-from tests.specs import recipe_of
+from tests.specs import recipe_of, spec_of
 
 SIDE = 200
 BY = 5
@@ -218,3 +220,22 @@ def axe(page: Page) -> list[tuple[str, list[Any]]]:
     found = Axe().run(page).response["violations"]
     serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
     return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in serious]
+
+
+def test_a_generated_product_is_told_and_shown_beside_its_photo(visit: Callable[..., Visit], light: Light) -> None:
+    api, http = light.api, light.api.anyone
+    photo = http.post("/v1/photos", files={"file": ("v.png", png(120, 90, shade=9), "image/png")}).json()
+    spec = spec_of(product=GeneratedProduct((photo["id"],)), layers=(), canvas=Canvas(SIDE, SIDE))
+    shot, _ = api.store.shots.add(api.store.tenants.local().id, spec, sku="ANGLE")
+    lock = Finding("lock", "warning", "not applicable: the product was painted")
+    new = NewImage(0, 0, SIDE, SIDE, png(SIDE, SIDE), Verdict((lock,), product="generated"), recipe_of(0, spec))
+    (image,) = api.store.queue.commit(api.claim(shot.id), [new]).images
+    page = visit().page("", "/review?sku=ANGLE")
+    shown(page, image.id)
+    expect(page.locator("#verdict")).to_contain_text("Product: generated")
+    expect(page.locator("#verdict")).to_contain_text("Compare it with photos of the product")
+    page.keyboard.press("s")
+    expect(page.locator("#pane-master img").first).to_have_js_property("naturalWidth", 120)
+    expect(page.locator("#boxes polygon")).to_have_count(0)
+    page.keyboard.press("d")
+    expect(page.locator("#view-words")).to_contain_text("none of its pixels are a photo's")
