@@ -145,7 +145,7 @@ def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tup
     A row of the encoder is a photo, and a row of the decoder is a prompt set. A call of the decoder has at most
     SETS_PER_CALL prompt sets.
     """
-    sam = meta_network(pack, "segmenter", torch.float32)
+    sam = _meta_segmenter(pack)
     decoder = bytes_of(sam.prompt_encoder) + bytes_of(sam.mask_decoder)
     decode = cost_of(partial(_decode, sam, SETS_PER_CALL))
     encoder = nn.Module.to(sam.image_encoder, dtype)
@@ -163,6 +163,16 @@ def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tup
             row_gb=decode.moved_bytes / SETS_PER_CALL / GIGA,
         ),
     )
+
+
+def _meta_segmenter(pack: Pack) -> Any:
+    """The segmenter in SAM's parts, on the meta device in fp32."""
+    sam = meta_network(pack, "segmenter", torch.float32)
+    if pack.role("segmenter").class_name == "Sam2Model":
+        from packshot.models.segment.sam2 import Sam2
+
+        return Sam2(sam)
+    return sam
 
 
 def _encode(encoder: Any, keys: dict[str, Any], dtype: torch.dtype, photos: int) -> object:
@@ -194,7 +204,7 @@ def _decode(sam: Any, sets: int) -> object:
 def geometry_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
     """The footprint of the pack's geometry. A row is a cutout. A head runs in fp32, after the encoder in `dtype`."""
     if pack.role("geometry").class_name == "GeometryHead":
-        sam, head = (meta_network(pack, role, torch.float32) for role in ("segmenter", "geometry"))
+        sam, head = _meta_segmenter(pack), meta_network(pack, "geometry", torch.float32)
         decoder = bytes_of(sam.prompt_encoder) + bytes_of(sam.mask_decoder)
         encoder = nn.Module.to(sam.image_encoder, dtype)
         loading = bytes_of(encoder) + decoder + bytes_of(head)
