@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 
 from packshot.api.accept import checked_prompt, pick_engine
 from packshot.api.adapting import found_adapters
-from packshot.api.capabilities import check_sampler
+from packshot.api.capabilities import check_guidance, check_negative_prompt, check_sampler
 from packshot.api.conditions import broken_conditions, named_conditions
 from packshot.api.graph import Graph
 from packshot.api.limits import json_bytes
@@ -232,10 +232,15 @@ def _limits(manifest: Manifest, engine: EngineInfo, services: Services) -> Itera
     ):
         if value is not None and value > most:
             yield problem(None, None, column, value, f"it may be at most {most:g} here", "Lower it.")
-    try:
-        check_sampler("defaults.sampler", look.sampler, engine)
-    except BadInput as error:
-        yield refused(error, None, None, "defaults.sampler", str(look.sampler))
+    for column, asked, check in (
+        ("defaults.negative_prompt", look.negative_prompt, check_negative_prompt),
+        ("defaults.guidance_scale", look.guidance_scale, check_guidance),
+        ("defaults.sampler", look.sampler, check_sampler),
+    ):
+        try:
+            check(column, asked, engine)
+        except BadInput as error:
+            yield refused(error, None, None, column, str(asked))
     yield from _condition_limits(look, engine)
     longest = services.settings.max_prompt_chars
     for column, text in [("defaults.negative_prompt", look.negative_prompt), *_prompts(manifest)]:
