@@ -43,9 +43,9 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
     """
     import torch
 
-    from packshot.models.footprint.counting import (
+    from packshot.models.footprint.counting import engine_footprint
+    from packshot.models.footprint.photo_counting import (
         detector_footprint,
-        engine_footprint,
         geometry_footprint,
         segmenter_footprints,
     )
