@@ -47,7 +47,7 @@ class Arrangement:
 
     def generator(self, rows: int) -> Need:
         """The need of the generator with a batch of `rows` rows."""
-        footprint = self.footprint.stages[GENERATOR]
+        footprint = self.footprint.stages["generator"]
         return need(GENERATOR, footprint, rows, self.manifest, text_on_cpu=self.text_on_cpu)
 
     def total_gib(self, rows: int) -> float:
@@ -86,7 +86,7 @@ def arrangements(manifest: PackManifest, footprint: PackFootprint) -> Iterator[A
         for stage, batch in BESIDE.items()
         if stage in footprint.stages
     )
-    for text_on_cpu in (False, True) if footprint.stages[GENERATOR].text_gib else (False,):
+    for text_on_cpu in (False, True) if footprint.stages["generator"].text_gib else (False,):
         if beside:
             yield Arrangement(manifest, footprint, beside, text_on_cpu)
         yield Arrangement(manifest, footprint, (), text_on_cpu)

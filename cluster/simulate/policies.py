@@ -171,7 +171,7 @@ class WholePipeline(ServeScaler):
         contexts = {}
         for name in self.configs:
             own = found if name == DIRECTOR and views[name].running else {}
-            measured = self._measured.get(name, {}) if views[name].running else {}
+            measured = dict(self._measured.get(name, {})) if views[name].running else {}
             doors = self._doors if name == GATEWAY else {}
             context = self._context(name, now_s, views[name], own | measured | doors, reported_at_s)
             contexts[context.deployment_id] = context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -175,7 +176,9 @@ def _planned(services: Services, tenant: Tenant, read: Read, engine: EngineInfo)
 def _ignored_words(manifest: Manifest, rows: Sequence[int], graph: Graph) -> Iterator[RowProblem]:
     """A warning for each place whose words the detector would ignore, or of which it knows none."""
     notes: dict[str, list[NoteAnswer]] = {}
-    places = [(None, None, "defaults.find", manifest.defaults.find)]
+    places: list[tuple[int | None, str | None, str, str | None]] = [
+        (None, None, "defaults.find", manifest.defaults.find)
+    ]
     places += [(row, item.sku, "find", item.find) for item, row in zip(manifest.items, rows, strict=True)]
     for row, sku, column, text in places:
         if text is None:
@@ -233,12 +236,12 @@ def _limits(manifest: Manifest, engine: EngineInfo, services: Services) -> Itera
         if value is not None and value > most:
             yield problem(None, None, column, value, f"it may be at most {most:g} here", "Lower it.")
     for column, asked, check in (
-        ("defaults.negative_prompt", look.negative_prompt, check_negative_prompt),
-        ("defaults.guidance_scale", look.guidance_scale, check_guidance),
-        ("defaults.sampler", look.sampler, check_sampler),
+        ("defaults.negative_prompt", look.negative_prompt, partial(check_negative_prompt, text=look.negative_prompt)),
+        ("defaults.guidance_scale", look.guidance_scale, partial(check_guidance, scale=look.guidance_scale)),
+        ("defaults.sampler", look.sampler, partial(check_sampler, sampler=look.sampler)),
     ):
         try:
-            check(column, asked, engine)
+            check(column, engine=engine)
         except BadInput as error:
             yield refused(error, None, None, column, str(asked))
     yield from _condition_limits(look, engine)

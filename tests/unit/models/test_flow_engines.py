@@ -65,9 +65,10 @@ def test_a_text_encoder_on_the_cpu_gives_the_same_texts_on_the_engines_device(ma
     texts, lengths, _ = apart.read(brief)
     assert {one.device.type for one in apart._network.parameters()} == {"cpu"}
     assert texts.device.type == "meta"
+    own: ChatPrompts = vars(engine)["_prompts"]
     here = ChatPrompts(pack, torch.device("cpu"), torch.float32, layers=layers)
     with torch.inference_mode():
-        assert torch.equal(here.read(brief)[0], engine._prompts.read(brief)[0])
+        assert torch.equal(here.read(brief)[0], own.read(brief)[0])
     assert lengths == here.read(brief)[1]
 
 
