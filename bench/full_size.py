@@ -1,6 +1,7 @@
 """Paint with a pack's networks at their full size and with random weights, to learn its time and memory.
 
     python -m bench.full_size sdxl --steps 2
+    python -m bench.full_size klein --text         # its text encoder alone: what a new prompt takes on this device
 
 The networks are those of the manifest, at the size of its files, but nothing is fetched: each parameter is drawn from a
 normal distribution. The picture is noise; the arithmetic, the memory and the shapes are the real ones. It runs in one
@@ -34,6 +35,8 @@ __all__ = ["RandomPack"]
 
 STD = 0.02
 """Of the weights. With it the activations of every network stay finite in bf16."""
+TEXT_TOKENS = 512
+"""Tokens of a chat model's text, as a flow-matching engine pads them."""
 WORDS = {"product": 3, "on": 4, "marble": 5}
 
 
@@ -55,10 +58,9 @@ class RandomPack(Pack):
             return build(spec.class_name, spec.config)
         if "okenizer" in spec.class_name:
             return self.tokenizer()
-        with torch.device("meta"):
-            network = cast(nn.Module, build(spec.class_name, spec.config))
-        buffers = build_buffers(self, role)
-        network = nn.Module.to(network, dtype or torch.float32).to_empty(device=device)
+        network = cast(nn.Module, build(spec.class_name, spec.config))  # its buffers alone have values
+        buffers = dict(network.named_buffers())
+        network = nn.Module.to(network, "meta", dtype or torch.float32).to_empty(device=device)
         for name, parameter in network.named_parameters():
             if "norm" in name and name.endswith("weight"):
                 parameter.data.fill_(1)
@@ -86,17 +88,6 @@ def _fill(weights: torch.Tensor) -> None:
         part.copy_(drawn[: len(part)])
 
 
-def build_buffers(pack: Pack, role: RoleName) -> dict[str, torch.Tensor]:
-    """The values of a network's buffers, such as the positions of a text encoder. Only text encoders have any."""
-    if not role.startswith("text_encoder"):
-        return {}
-    config = pack.role(role).config
-    return {
-        f"{prefix}embeddings.position_ids": torch.arange(config["max_position_embeddings"])[None]
-        for prefix in ("", "text_model.")
-    }
-
-
 def scene_of(pack: Pack, brief: Brief) -> Scene:
     """A grey product in the middle of the pack's native size, with a map for each condition."""
     width, height = pack.manifest.native_px
@@ -106,6 +97,20 @@ def scene_of(pack: Pack, brief: Brief) -> Scene:
     return Scene(grey, repaint, EdgeMap(255 - repaint), brief, ConditionMaps(depth=255 - repaint))
 
 
+@torch.inference_mode()
+def encode_texts(pack: RandomPack, device: torch.device, dtype: torch.dtype, count: int = 3) -> list[float]:
+    """The processor seconds that the pack's text encoder takes for each of `count` texts of TEXT_TOKENS tokens."""
+    network = pack.load("text_encoder", device, dtype)
+    ids = torch.arange(TEXT_TOKENS, device=device)[None]
+    taken = []
+    for _ in range(count):
+        began = time.process_time()  # of all threads: other work on the machine hardly changes it
+        found = network(ids, attention_mask=torch.ones_like(ids), output_hidden_states=True, use_cache=False)
+        assert torch.isfinite(found.hidden_states[-2]).all()
+        taken.append(time.process_time() - began)
+    return taken
+
+
 def main() -> None:
     """Print the seconds of each stage, and the peak memory of the process."""
     parser = argparse.ArgumentParser(description="Paint at full size with random weights.")
@@ -113,10 +118,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--depth", action="store_true", help="add a depth condition")
+    parser.add_argument("--text", action="store_true", help="encode texts alone, of a flow-matching pack")
     asked = parser.parse_args()
     found = find_pack(asked.pack, Settings())
     pack, device = RandomPack(found.manifest, found.folder, found.settings), pick_device()
     dtype = pick_dtype(device)
+    if asked.text:
+        seconds = ", ".join(f"{one:.1f} s" for one in encode_texts(pack, device, dtype))
+        peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{TEXT_TOKENS} tokens: {seconds} of the processor ({dtype} on {device.type}, peak {peak_gib:.1f} GiB)")
+        return
     began = time.perf_counter()
 
     def report(stage: str) -> None:

@@ -41,6 +41,10 @@ QUESTIONS: tuple[tuple[str, str, bool], ...] = (
     ("astronaut", "space shuttle", True),
     ("mug-3", "mug", True),
     ("bottle-1", "bottle", True),
+    ("shoe-1", "shoe", True),
+    ("watch-1", "watch", True),
+    ("lamp-1", "lamp", True),
+    ("bag-1", "bottle", False),
 )
 """The photo (of scikit-image, or a render of the tests), the words, and whether it shows what they name."""
 TILE_PX, LABEL_PX, COLUMNS = 400, 44, 4

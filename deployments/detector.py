@@ -16,6 +16,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import device_of_share
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.sleeping import sleeping
 from deployments.sam_encoder import Encoded
 from packshot.batching import MicroBatcher
 from packshot.errors import BadInput
@@ -27,16 +28,7 @@ from packshot.store.assets import Assets
 from packshot.types import Embedding, Found, Photo, Words
 
 
-@serve.deployment(
-    name="detector",
-    max_ongoing_requests=64,
-    autoscaling_config={"min_replicas": 0, "max_replicas": 1, "target_ongoing_requests": 8},
-    ray_actor_options={"num_cpus": 0.1},
-    user_config={"max_batch_size": 4},
-    health_check_period_s=5,
-    graceful_shutdown_timeout_s=30,
-    max_surge_percent=100,
-)
+@serve.deployment(**sleeping("detector", max_batch_size=4))
 @stage("detector")
 class DetectorDeployment:
     """Finds what words name. A replica without a GPU share runs on the CPU.

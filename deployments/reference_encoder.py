@@ -17,6 +17,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import device_of_share
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.sleeping import sleeping
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.pack import find_pack
 from packshot.references import References
@@ -30,20 +31,7 @@ if TYPE_CHECKING:
     from packshot.models.references.encoder import PictureEncoder
 
 
-@serve.deployment(
-    name="reference_encoder",
-    max_ongoing_requests=64,
-    autoscaling_config={"min_replicas": 0, "max_replicas": 1, "target_ongoing_requests": 8},
-    ray_actor_options={"num_cpus": 0.1},
-    request_router_config={
-        "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
-        "request_router_kwargs": {"num_fallback_replicas": 0},
-    },
-    user_config={"max_batch_size": 8},
-    health_check_period_s=5,
-    graceful_shutdown_timeout_s=30,
-    max_surge_percent=100,
-)
+@serve.deployment(**sleeping("reference_encoder", max_batch_size=8, by_session=True))
 @stage("reference_encoder")
 class ReferenceEncoderDeployment:
     """Reads reference pictures for all engines. A replica without a GPU share runs on the CPU.

@@ -18,6 +18,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.sleeping import BY_SESSION
 from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
 from packshot.models.device import model_thread, pick_dtype
@@ -39,10 +40,7 @@ class Encoded:
     max_ongoing_requests=64,
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 8},
     ray_actor_options={"num_cpus": 0.2},
-    request_router_config={
-        "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
-        "request_router_kwargs": {"num_fallback_replicas": 0},
-    },
+    request_router_config=BY_SESSION,
     user_config={"max_batch_size": 4},
     health_check_period_s=5,
     graceful_shutdown_timeout_s=30,

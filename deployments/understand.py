@@ -15,6 +15,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import device_of_share
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.sleeping import sleeping
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles
@@ -23,20 +24,7 @@ from packshot.store.assets import Assets
 from packshot.types import F32, Cutout, Material, Understanding
 
 
-@serve.deployment(
-    name="understand",
-    max_ongoing_requests=64,
-    autoscaling_config={"min_replicas": 0, "max_replicas": 1, "target_ongoing_requests": 8},
-    ray_actor_options={"num_cpus": 0.1},
-    request_router_config={
-        "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
-        "request_router_kwargs": {"num_fallback_replicas": 0},
-    },
-    user_config={"max_batch_size": 4},
-    health_check_period_s=5,
-    graceful_shutdown_timeout_s=30,
-    max_surge_percent=100,
-)
+@serve.deployment(**sleeping("understand", max_batch_size=4, by_session=True))
 @stage("understand")
 class UnderstandDeployment:
     """Understands products. A replica without a GPU share runs on the CPU.

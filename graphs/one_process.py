@@ -42,6 +42,7 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.adapters.base import AdapterFit, check_base
 from packshot.models.adapters.file import AdapterFile
+from packshot.models.detect.phrases import Phrases, find_phrases
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
@@ -330,6 +331,7 @@ class LocalGraph:
         for pack in packs.values():
             pack.check()
         segmenter, detector = find_pack(served.segmenter, settings), detector_pack(served, settings)
+        self._detector_pack = detector
         self._packs = packs
         self._engines = tuple(pack.summary() for pack in packs.values())
         self._detector_reads = detector.manifest.detector_reads
@@ -396,6 +398,13 @@ class LocalGraph:
     @property
     def finds_words(self) -> bool:
         return self._detector_reads is not None
+
+    @cached_property
+    def _phrases(self) -> Phrases | None:
+        return find_phrases(self._detector_pack)
+
+    def read_words(self, text: str) -> tuple[list[str], list[str]]:
+        return (text.split(), []) if self._phrases is None else self._phrases.read(text)
 
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         seen: Photo | Embedding

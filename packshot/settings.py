@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    text_encoder_device: Literal["auto", "cpu"] = Field(
+        "auto",
+        description="Where a flow-matching engine's text encoder runs: auto, on the engine's device, or cpu.",
+    )
     call_timeout_s: float = Field(
         120.0,
         gt=0,

@@ -124,6 +124,7 @@ export async function closeSession() {
 }
 
 export const engines = () => json(call("GET", "/v1/engines"));
+export const readWords = (text) => json(call("GET", `/v1/words?text=${encodeURIComponent(text)}`));
 export const presets = async () => (await json(call("GET", "/v1/presets"))).presets;
 
 const TRIES = 6;

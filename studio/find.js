@@ -7,18 +7,21 @@ import { desk, watch } from "./store.js";
 import { $, h, keyed, say, sheet } from "./widgets.js";
 
 const MOST_CHARS = 200;
+const TYPED_MS = 400; // without a key, after which the words are read
 
 let words; // the field
 let told; // what the server says about the words
 let frames; // the layer of the frames, over the photo
 const notes = new Map(); // photo + words -> what the server said
+let typing = null; // the timer after the last key
+let warning = ""; // what the server says of the words in the field, before they are looked for
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
 
 /** Build the field, and follow the desk. */
 export async function open() {
   await sheet("find");
-  words = h("input", { id: "find-words", type: "search", maxLength: MOST_CHARS, placeholder: "mug", autocomplete: "off", enterKeyHint: "search" });
+  words = h("input", { id: "find-words", type: "search", maxLength: MOST_CHARS, placeholder: "mug", autocomplete: "off", enterKeyHint: "search", oninput: typed });
   told = h("p", { className: "quiet", role: "status", hidden: true });
   frames = h("div", { className: "marks", id: "found-boxes" });
   const label = h("label", { className: "label", htmlFor: words.id }, "Find by words");
@@ -29,8 +32,24 @@ export async function open() {
   sync();
 }
 
+/** Say which words the server would ignore, once typing pauses. Nothing is looked for. */
+function typed() {
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    const text = words.value.trim();
+    const said = text ? await api.readWords(text).catch(() => ({ notes: [] })) : { notes: [] };
+    if (text !== words.value.trim()) return; // newer words are being read
+    warning = sentences(said.notes);
+    sync();
+  }, TYPED_MS);
+}
+
+const sentences = (told) => told.map(({ detail }) => `${detail.charAt(0).toUpperCase()}${detail.slice(1)}.`).join(" ");
+
 function search(event) {
   event.preventDefault();
+  clearTimeout(typing);
+  warning = "";
   const text = words.value.trim();
   if (!text || !photo()) return;
   const boxes = cutOf(desk.photo).strokes.filter(({ kind }) => kind === "box"); // they say where to look
@@ -40,7 +59,7 @@ function search(event) {
 /** The masks of what words name, likeliest first; `found` of each is its box, [x0, y0, x1, y1]. */
 export async function find(photoId, body, signal) {
   const { masks, found } = await api.json(api.call("POST", `/v1/photos/${photoId}/masks`, { json: body, signal }));
-  notes.set(photoId + body.text, found.notes.map(({ detail }) => `${detail.charAt(0).toUpperCase()}${detail.slice(1)}.`).join(" "));
+  notes.set(photoId + body.text, sentences(found.notes));
   return masks.map((mask, at) => ({ ...mask, found: found.boxes[at].box }));
 }
 
@@ -48,7 +67,7 @@ function sync() {
   const open = photo();
   const cut = open ? cutOf(open.id) : { strokes: [], masks: [], chosen: 0 };
   const asked = cut.strokes.findLast(({ kind }) => kind === "find");
-  const text = (asked && !cut.pending && notes.get(open.id + asked.text)) || "";
+  const text = warning || (asked && !cut.pending && notes.get(open.id + asked.text)) || "";
   say(told, text);
   told.hidden = !text;
   words.disabled = !open;

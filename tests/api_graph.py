@@ -133,11 +133,14 @@ class BoxGraph:
         )
         return Segmented(masks, {"queue": 0.5, "encode": 3.0, "decode": 1.0})
 
+    def read_words(self, text: str) -> tuple[list[str], list[str]]:
+        known = [word for word in text.split() if word in self.shown]
+        return known, [word for word in text.split() if word not in self.shown]
+
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         if self.broken is not None:
             raise self.broken
-        known = tuple(word for word in words.text.split() if word in self.shown)
-        unknown = tuple(word for word in words.text.split() if word not in self.shown)
+        known, unknown = map(tuple, self.read_words(words.text))
         left = [one for word in known for one in self.shown[word] if one not in self.shown.get(words.not_text, ())]
         return Found(tuple(sorted(left, key=lambda one: -one.score)), known, unknown)
 

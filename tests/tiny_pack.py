@@ -102,7 +102,7 @@ def build_tiny_pack(
             roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
             roles[role]["control_channels"] = CONTROL_CHANNELS[kind]
             roles[role]["files"] = _save(folder, role, _random_state(class_name, config), 1)
-        for role, (class_name, config) in _reference_configs(about, width).items() if references else ():
+        for role, (class_name, config) in _reference_configs(about, configs["unet"][1]).items() if references else ():
             roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
             roles[role]["files"] = _save(folder, role, _random_state(class_name, config), 1)
     manifest = {
@@ -241,8 +241,9 @@ def _configs(
     }
 
 
-def _reference_configs(about: dict[str, Any], width: int) -> dict[str, tuple[str, dict[str, Any]]]:
-    """The image encoder and the adapter of the tiny UNet's four cross-attentions."""
+def _reference_configs(about: dict[str, Any], unet: dict[str, Any]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The image encoder, and the adapter of the tiny UNet's cross-attentions: four, or eight in the family sdxl."""
+    count = 4 * unet.get("transformer_layers_per_block", [1, 1])[-1]
     clip: dict[str, Any] = {
         "hidden_size": 16,
         "intermediate_size": 16,
@@ -253,9 +254,10 @@ def _reference_configs(about: dict[str, Any], width: int) -> dict[str, tuple[str
         "projection_dim": 12,
     }
     encoder = ("SceneEncoder", {"size_px": 64, "dim": 12})
+    adapter = {"image_dim": 12, "text_dim": unet["cross_attention_dim"], "attentions": [[16, count]]}
     return {
         "image_encoder": encoder if about.get("words") else ("CLIPVisionModelWithProjection", clip),
-        "ip_adapter": ("IPAdapter", {"image_dim": 12, "text_dim": width, "attentions": [[16, 4]]}),
+        "ip_adapter": ("IPAdapter", adapter),
     }
 
 

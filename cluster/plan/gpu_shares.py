@@ -120,17 +120,25 @@ class Need:
         )
 
 
-def need(stage: str, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
-    """Compute the memory of a replica whose largest call has `batch` rows."""
+def need(
+    stage: str, footprint: Footprint, batch: int, manifest: PackManifest, *, text_on_cpu: bool | None = None
+) -> Need:
+    """Compute the memory of a replica whose largest call has `batch` rows.
+
+    `text_on_cpu`: whether the text encoder of a flow-matching engine runs on the CPU; None = as the settings say.
+    """
+    if text_on_cpu is None:
+        text_on_cpu = Settings().text_encoder_device == "cpu"
+    elsewhere_gib = footprint.text_gib if text_on_cpu else 0.0
     kind = gpu_kind(stage)
     adapted = kind == GENERATOR and manifest.recipe in ADAPTED_RECIPES
     scenes = SCENES_A_ROW * batch if kind == GENERATOR else 0
     return Need(
         stage=stage,
         batch=batch,
-        weights_gib=footprint.weights_gib,
+        weights_gib=footprint.weights_gib - elsewhere_gib,
         activations_gib=footprint.activations_gib(batch, scenes),
-        loading_gib=footprint.loading_gib,
+        loading_gib=footprint.loading_gib - elsewhere_gib,
         stated_gib=sum(manifest.memory_gib.get(role, 0.0) for role in ROLES_OF[kind]),
         adapters_gib=Settings().adapter_cache_bytes / GIB if adapted else 0.0,
     )

@@ -1,10 +1,12 @@
-"""`python -m cluster.simulate`: prints the report; `--calibrate`, `--tune` and `--limits` do what their help says."""
+"""`python -m cluster.simulate` prints the report. `--calibrate`, `--tune`, `--engines`, `--limits`: see their help."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +17,7 @@ from rich.console import Console
 from cluster.profiles import load_profile
 from cluster.simulate import contest, traces
 from cluster.simulate.limits import rows
-from cluster.simulate.pipeline import Pipeline
+from cluster.simulate.pipeline import Pipeline, Run
 from cluster.simulate.report import POLICIES, SETTINGS, WARM_UP_S, draw, figures, simulate, table, write_page
 from cluster.simulate.stages import A_24_GB_CARD
 
@@ -29,6 +31,7 @@ def main(
     page: Annotated[Path | None, typer.Option(help="Markdown page into which the figures are written.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Compare the model with real runs here.")] = False,
     tune: Annotated[bool, typer.Option("--tune", help="Search the settings of Serve's tuned autoscaler.")] = False,
+    engines: Annotated[bool, typer.Option("--engines", help="Three engines in one cluster, under our policy.")] = False,
     limited: Annotated[str, typer.Option("--limits", help="Print what limits this profile, for 50,000 SKUs.")] = "",
 ) -> None:
     """Simulate capacity: SLO attainment, replica-hours and cost of every policy on every trace, as JSON lines."""
@@ -38,6 +41,10 @@ def main(
         raise typer.Exit(compare())
     if tune:
         search()
+        return
+    if engines:
+        for line in engine_lines(three_engines()):
+            print(json.dumps(line))
         return
     if limited:
         print("\n".join(rows(load_profile(limited))))
@@ -55,6 +62,33 @@ def main(
         write_page(page, lines, pictures)
     for picture in pictures:
         print(f"plot: {picture}", file=sys.stderr)
+
+
+def three_engines(rate: float = 0.5, end_s: float = traces.HOUR_S, generators: int = 12) -> Run:
+    """Simulate the card's own engine beside two further ones, whose row-steps take four times as long."""
+    slow = replace(
+        A_24_GB_CARD,
+        step_fixed_s=4 * A_24_GB_CARD.step_fixed_s,
+        step_each_s=4 * A_24_GB_CARD.step_each_s,
+        max_rows=4,
+    )
+    machine = replace(A_24_GB_CARD, engines={"big": slow, "rare": slow})
+    return Pipeline(traces.engines(rate, end_s=end_s), machine, contest.ours(machine, generators, 2)).simulate()
+
+
+def engine_lines(run: Run) -> Iterator[dict[str, float | int | str]]:
+    """For each engine of a run: its shots, their seconds from acceptance to done, and its generators."""
+    for engine, stage in run.machine.generators.items():
+        waits = sorted(shot.latency_s for shot in run.shots if shot.arrival.engine == engine)
+        yield {
+            "engine": engine or "default",
+            "shots": len(waits),
+            "median_s": round(waits[len(waits) // 2], 1),
+            "p95_s": round(waits[int(0.95 * len(waits))], 1),
+            "longest_s": round(waits[-1], 1),
+            "most_generators": max(sample.running[stage] for sample in run.samples),
+            "generator_hours": round(run.replica_seconds[stage] / traces.HOUR_S, 2),
+        }
 
 
 def search() -> None:

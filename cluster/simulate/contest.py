@@ -102,21 +102,37 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
             "finisher": machine.layout_s + PHOTO_SHARE * machine.cut_s,
         },
         "image_s": {"finisher": machine.finish_s},
+        "engines": {
+            name: {"row_step_s": own.row_step_s, "picture_s": own.begin_s + own.decode_s, "scenes": own.max_rows / 2}
+            for name, own in machine.engines.items()
+        },
     }
     return Pipeline(**(values | changes))
 
 
 def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes: Any) -> Scaler:
-    """The pipeline's policy, with the settings that a profile renders. `low` is the minimum of the GPU stages."""
+    """The pipeline's policy, with the settings that a profile renders. `low` is the minimum of the GPU stages.
+
+    The generators of each further engine of the machine have the same bounds as the default one's, and sleep first.
+    """
+    further = machine.generators.keys() - {""}
+    highs = bounds(generators) | {machine.generators[engine]: generators for engine in further}
     lows = {name: low if name in GPU_STAGES else 1 for name in STAGES}
+    holds = {machine.generators[engine]: machine.of_engine(engine).max_rows / 2 for engine in further}
     configs = {
         name: AutoscalingConfig(
-            **autoscaling_config(Replicas(min=lows[name], max=high, target_ongoing=HOLDS[name]), whole=True)
+            **autoscaling_config(
+                Replicas(min=lows.get(name, 0), max=high, target_ongoing=(HOLDS | holds)[name]), whole=True
+            )
         )
-        for name, high in bounds(generators).items()
+        for name, high in highs.items()
     }
-    measured = {"row_step_s": machine.row_step_s, "step_rows": float(machine.max_rows)}
-    return WholePipeline(configs, plan_for(machine, **changes), start(begin), measured)
+    measured = {
+        stage: {"row_step_s": own.row_step_s, "step_rows": float(own.max_rows)}
+        for engine, stage in machine.generators.items()
+        for own in [machine.of_engine(engine)]
+    }
+    return WholePipeline(configs, plan_for(machine, **changes), start(begin), measured, machine.generators)
 
 
 def fixed(generators: int) -> Scaler:

@@ -172,13 +172,15 @@ class Worker:
         self._on_done(call)
 
 
-def painters(env: simpy.Environment, machine: Machine, rng: random.Random) -> Fleet[Scene]:
-    """The fleet of the generator."""
+def painters(env: simpy.Environment, machine: Machine, rng: random.Random, engine: str = "") -> Fleet[Scene]:
+    """The fleet of an engine's generators; "" is the default engine."""
+    own = machine.of_engine(engine)
+    start_s = machine.start_s.get("generator", 0.0)
     return Fleet(
         env,
-        lambda on_done: Painter(env, machine, on_done),
-        start_s=machine.start_s.get("generator", 0.0),
-        max_ongoing=machine.generator_holds,
+        lambda on_done: Painter(env, own, on_done),
+        start_s=machine.start_s.get(machine.generators[engine], start_s),
+        max_ongoing=own.generator_holds,
         rng=rng,
     )
 

@@ -21,8 +21,9 @@ from cluster.simulate.painter import Painter, Scene
 from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
-from packshot.shots.lanes import KEPT
+from packshot.shots.lanes import KEPT, Lanes, Running
 from packshot.shots.load_report import LoadReport
+from packshot.store.queue_order import Engines
 
 ONE_THREAD = (
     "gateway", "photo_decoder", "sam_encoder", "mask_decoder", "detector", "understand", "reference_encoder", "canny",
@@ -122,7 +123,9 @@ class Pipeline:
         self._database = simpy.Resource(self.env, machine.database_cores)
         self._queue = Queue(lambda: float(self.env.now), self._row_steps_left)
         rng = random.Random(seed)
-        self._generators: Fleet[Scene] = painters(self.env, machine, rng)
+        self._painters: dict[str, Fleet[Scene]] = {
+            engine: painters(self.env, machine, rng, engine) for engine in machine.generators
+        }
         self._directors: Fleet[object] = Fleet(
             self.env,
             lambda on_done: _Director(self, on_done),
@@ -133,11 +136,11 @@ class Pipeline:
         self._workers = {name: workers(self.env, machine, name, rng) for name in ONE_THREAD}
         self.fleets: dict[str, Fleet[Any]] = {
             **self._workers,
-            "generator": self._generators,
+            **{machine.generators[engine]: fleet for engine, fleet in self._painters.items()},
             "director": self._directors,
         }
         self.run = Run(trace, machine, [Shot(arrival) for arrival in trace.arrivals])
-        self.run.changes = {name: [] for name in STAGES}
+        self.run.changes = {name: [] for name in self.fleets}
         self._left = len(self.run.shots)
         self._report = LoadReport(self._queue, clock=lambda: float(self.env.now))
 
@@ -169,17 +172,17 @@ class Pipeline:
             yield self._workers["reference_encoder"].call(Timed(machine.references_s if arrival.first else 0.0))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
-        yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])
+        yield self.env.all_of([self.env.process(self._picture(arrival.engine, scene)) for scene in scenes])
         self._queue.commit(shot)
         self._left -= 1
         for _ in range(arrival.pictures):
             self._workers["gateway"].call(Timed(machine.download_s))
 
-    def claim(self, people_only: bool) -> Any:
+    def claim(self, people_only: bool, engines: Engines | None) -> Any:
         """A simpy process that returns the first shot of the queue, or None when it is empty.
 
         A claim occupies one of the database's cores. `people_only` claims no catalogue shot, and is free when no other
-        waits.
+        waits. `engines` are those whose shots it may claim; None = all.
         """
         if people_only and not self._queue.waiting[True].shots:
             return None
@@ -187,15 +190,19 @@ class Pipeline:
             yield turn
             waiting = sum(work.shots for work in self._queue.waiting.values())
             yield self.env.timeout(self._machine.claim_s(waiting))
-            return self._queue.claim(people_only)
+            return self._queue.claim(people_only, engines)
+
+    def paints(self, engine: str) -> bool:
+        """Whether a generator of the engine is ready."""
+        return self._painters[engine].running > 0
 
     def poll(self) -> None:
-        """A catalogue shot has ended: its director calls for the next one, which any director takes."""
+        """Call for the next shot, which any director takes: a shot has ended whose place others may have waited for."""
         if any(work.shots for work in self._queue.waiting.values()):
             self._directors.call(object())
 
-    def _picture(self, scene: Scene) -> Any:
-        yield self._generators.call(scene)
+    def _picture(self, engine: str, scene: Scene) -> Any:
+        yield self._painters[engine].call(scene)
         yield self._workers["finisher"].call(Timed(self._machine.finish_s))
 
     def _arrive(self) -> Any:
@@ -242,7 +249,9 @@ class Pipeline:
             yield self.env.timeout(POLL_S)
             directors = [one.replica for one in self._directors.members if isinstance(one.replica, _Director)]
             room = sum(one.room for one in directors)
-            for _ in range(min(room, self._queue.waiting[False].shots)):
+            waiting = self._queue.waiting
+            people = waiting[True].shots if len(self._painters) > 1 else 0  # lanes of engines may have held them back
+            for _ in range(min(room, people + waiting[False].shots)):
                 self._directors.call(object())
 
     def _sample(self) -> Any:
@@ -253,22 +262,25 @@ class Pipeline:
             self.run.samples.append(Sample(float(self.env.now), targets, running, waiting))
             yield self.env.timeout(SAMPLE_EVERY_S)
 
-    def _row_steps_left(self, interactive: bool) -> float:
-        painting = (member.replica for member in self._generators.members)
+    def _row_steps_left(self, interactive: bool, engine: str) -> float:
+        painting = (member.replica for member in self._painters[engine].members)
         return sum(one.row_steps_left(interactive) for one in painting if isinstance(one, Painter))
 
 
 class _Director:
     """A replica of the director: each call claims the first shot of the queue and runs it.
 
-    Catalogue shots leave a share of its places to people's, as in packshot/shots/director.py.
+    Catalogue shots leave a share of its places to people's, and shots of one engine to the others', by the director's
+    own lanes (packshot/shots/lanes.py).
     """
 
     def __init__(self, pipeline: Pipeline, on_done: Callable[[object], None]) -> None:
         self._pipeline = pipeline
         self._on_done = on_done
-        holds = pipeline.run.machine.director_holds
-        self.room = max(1, holds - max(1, int(holds * KEPT)))
+        machine = pipeline.run.machine
+        self._lanes = Lanes(machine.director_holds, tuple(machine.generators))
+        self._running: dict[int, Running] = {}
+        self.room = max(1, machine.director_holds - max(1, int(machine.director_holds * KEPT)))
         """Catalogue shots that it may still claim."""
 
     def take(self, call: object) -> None:
@@ -278,12 +290,20 @@ class _Director:
     def _run_next(self, call: object) -> Any:
         any_kind = self.room > 0
         self.room -= any_kind
-        shot = yield self._pipeline.env.process(self._pipeline.claim(people_only=not any_kind))
+        engines = self._lanes.engines(list(self._running.values()))
+        shot = yield self._pipeline.env.process(self._pipeline.claim(not any_kind, engines))
         if any_kind and (shot is None or shot.arrival.interactive):
             self.room += 1
-        if shot is not None:
-            yield self._pipeline.env.process(self._pipeline.shot_flow(shot))
+        if shot is None:
+            self._on_done(call)
+            return
+        # A simulated generator takes a scene as soon as it is ready, so a shot counts as begun from its claim.
+        own = Running(shot.arrival.engine, not shot.arrival.interactive, self._pipeline.paints(shot.arrival.engine))
+        self._running[id(shot)] = own
+        yield self._pipeline.env.process(self._pipeline.shot_flow(shot))
+        del self._running[id(shot)]
         self._on_done(call)
-        if shot is not None and not shot.arrival.interactive:
+        if not shot.arrival.interactive:
             self.room += 1
+        if self._lanes.of_engines or not shot.arrival.interactive:
             self._pipeline.poll()

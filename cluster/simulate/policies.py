@@ -25,6 +25,7 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 from cluster.autoscaling import DIRECTOR, GATEWAY, GENERATOR, PHOTO_DECODER, Pipeline, PipelinePolicy
 from cluster.simulate.pipeline import View
+from packshot.shots.load_report import by_generator
 
 APPLICATION = "packshot"
 SAMPLES_A_LOOK_BACK = 5
@@ -137,7 +138,8 @@ class EachItsOwn(ServeScaler):
 class WholePipeline(ServeScaler):
     """Packshot's policy inside Serve's own wrapper.
 
-    `plan` holds the parameters, and `measured` the metrics that generators report. Directors and gateways report every
+    `plan` holds the parameters, and `measured` the metrics that generators report, by stage. `generators` maps each
+    engine to the stage that paints with it, the default one first. Directors and gateways report every
     `metrics_interval_s` of their configuration.
     """
 
@@ -146,9 +148,11 @@ class WholePipeline(ServeScaler):
         configs: Mapping[str, AutoscalingConfig],
         plan: Pipeline,
         start: Mapping[str, int] | None = None,
-        measured: Mapping[str, float] | None = None,
+        measured: Mapping[str, Mapping[str, float]] | None = None,
+        generators: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(configs, start)
+        self._generators = generators or {"": GENERATOR}
         self._policy: Any = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(plan)))
         self._measured = dict(measured or {})
         self._report_every_s = self.configs[DIRECTOR].metrics_interval_s
@@ -160,20 +164,24 @@ class WholePipeline(ServeScaler):
         self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
     ) -> dict[str, int]:
         if not self._reported or now_s - self._reported[-1][0] >= self._report_every_s:
-            self._reported.append((now_s, report()))
+            self._reported.append((now_s, self._by_stage(report())))
             self._doors = self._doors_of(now_s, views)
         # Reports are recorded and pushed at different times, so the controller may have only the older one.
         reported_at_s, found = self._reported[0]
         contexts = {}
         for name in self.configs:
             own = found if name == DIRECTOR and views[name].running else {}
-            measured = self._measured if name == GENERATOR and views[name].running else {}
+            measured = dict(self._measured.get(name, {})) if views[name].running else {}
             doors = self._doors if name == GATEWAY else {}
             context = self._context(name, now_s, views[name], own | measured | doors, reported_at_s)
             contexts[context.deployment_id] = context
         decisions, states = self._policy(contexts)
         self._state = {deployment.name: state for deployment, state in states.items()}
         return {deployment.name: self._within(deployment.name, n) for deployment, n in decisions.items()}
+
+    def _by_stage(self, report: dict[str, float]) -> dict[str, float]:
+        """The report as directors give it: with several engines, each one's part under its stage's name."""
+        return by_generator(report, self._generators) if len(self._generators) > 1 else report
 
     def _doors_of(self, now_s: float, views: Mapping[str, View]) -> dict[str, float]:
         """What the gateways would report together at `now_s`. A simulation without gateways reports nothing."""

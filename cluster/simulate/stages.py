@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from packshot.models.packs.served import GENERATOR, generator_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Machine:
     A claim occupies one of `database_cores` for
     `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
     at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
+    `engines` are further engines by name, each a machine of whose times the generator's count; their stages are
+    `generator-NAME` in `start_s` and `dollars_hour`, or else as the default one's.
     """
 
     name: str
@@ -49,6 +54,16 @@ class Machine:
     database_cores: int = 4
     generator_holds: int = 32
     director_holds: int = 16
+    engines: Mapping[str, Machine] = field(default_factory=dict)
+
+    @property
+    def generators(self) -> dict[str, str]:
+        """The stage that paints with each engine, the default one, whose name is empty, first."""
+        return {"": GENERATOR} | {name: generator_of(name) for name in self.engines}
+
+    def of_engine(self, engine: str) -> Machine:
+        """The machine whose times the generators of an engine have."""
+        return self.engines[engine] if engine else self
 
     def step_s(self, rows: int) -> float:
         """Seconds of a step with `rows` rows."""

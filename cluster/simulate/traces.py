@@ -14,7 +14,7 @@ HOUR_S = 3600.0
 class Arrival:
     """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before.
     `words`: the photo's product is first looked for by its name. `geometry`: it needs its product's geometry.
-    `references`: it follows reference pictures.
+    `references`: it follows reference pictures. `engine` paints it; "" is the default engine.
 
     A catalogue's photos are uploaded before the trace begins; each of its shots is the first of its photo.
     """
@@ -29,6 +29,7 @@ class Arrival:
     geometry: bool = False
     words: bool = False
     references: bool = False
+    engine: str = ""
 
     @property
     def first(self) -> bool:
@@ -93,6 +94,17 @@ def burst(rate: float, seed: int = 1, times: float = 5.0, at_s: float = 900.0, f
     end_s = 0.75 * HOUR_S
     arrivals = list(people(now, rate * times, end_s, random.Random(seed)))
     return Trace("burst", f"{rate:g} shots/s, {times:g}× as many for {for_s / 60:g} min", end_s, arrivals)
+
+
+def engines(rate: float, seed: int = 1, end_s: float = HOUR_S) -> Trace:
+    """An hour of three engines: `rate` interactive shots per second of the default one, a catalogue of 60 SKUs of `big`
+    at a quarter of the hour, and a single shot of `rare` in each quarter."""
+    rng = random.Random(seed)
+    bulk = [Arrival(end_s / 4 + 0.2 * i, interactive=False, tenant=99, engine="big") for i in range(60)]
+    single = [Arrival(end_s * (quarter + 0.5) / 4, engine="rare") for quarter in range(4)]
+    shots = sorted([*people(lambda _: rate, rate, end_s, rng), *bulk, *single], key=lambda shot: shot.at_s)
+    sentence = f"{rate:g} shots/s of one engine, 60 SKUs of a second, four single shots of a third"
+    return Trace("engines", sentence, end_s, shots)
 
 
 def diurnal(peak: float, seed: int = 1, hours: float = 24.0) -> Trace:

@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from ray import serve
@@ -34,6 +35,7 @@ from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
 from packshot.models.adapters.base import AdapterFit, check_base
 from packshot.models.adapters.file import AdapterFile
+from packshot.models.detect.phrases import Phrases, find_phrases
 from packshot.models.packs.served import Served, detector_pack, find_engines
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
@@ -101,7 +103,8 @@ class ServeGraph:
         self._engines = tuple(pack.summary() for pack in self._packs.values())
         self.signing_key_id = signing_key_id(settings)
         self._generators = served.generators
-        self._detector_reads = detector_pack(served, settings).manifest.detector_reads
+        self._detector_pack = detector_pack(served, settings)
+        self._detector_reads = self._detector_pack.manifest.detector_reads
         self._store = store
         self._encoder = with_context(encoder)
         self._mask_decoder = with_context(mask_decoder)
@@ -142,6 +145,13 @@ class ServeGraph:
     @property
     def finds_words(self) -> bool:
         return self._detector_reads is not None
+
+    @cached_property
+    def _phrases(self) -> Phrases | None:
+        return find_phrases(self._detector_pack)
+
+    def read_words(self, text: str) -> tuple[list[str], list[str]]:
+        return (text.split(), []) if self._phrases is None else self._phrases.read(text)
 
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         encoder = self._encoder.options(session_id=photo.id)

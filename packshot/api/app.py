@@ -43,6 +43,7 @@ from packshot.api import (
     uploads,
     verify,
     webhooks,
+    words,
 )
 from packshot.api.decoding import Decoder
 from packshot.api.downloads import bucket_origin
@@ -96,7 +97,7 @@ def create_app(
     app.state.services = Services(
         store, graph, decoder, settings, meter, decoding, large, watch, streams, archives, pace
     )
-    cutting, judging = (photos, uploads, photo_masks, masks, enhancements), (reviews, shares, touchups, verify)
+    cutting, judging = (photos, uploads, photo_masks, masks, words, enhancements), (reviews, shares, touchups, verify)
     shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters, trainings)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, audit, session):

@@ -8,7 +8,7 @@ from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import Sampler
 from packshot.errors import BadInput
 
-__all__ = ["cannot", "check_capabilities", "check_sampler"]
+__all__ = ["cannot", "check_capabilities", "check_guidance", "check_negative_prompt", "check_sampler"]
 
 
 def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
@@ -17,10 +17,8 @@ def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
     Null and absent fields are always allowed, and so is a weight of 0, an empty text or the engine's own guidance.
     """
     has = engine.capabilities
-    if body.negative_prompt and not has.negative_prompt:
-        raise cannot(engine, "negative_prompt", "needs the capability negative_prompt", body.negative_prompt)
-    if body.guidance_scale not in (None, engine.defaults.guidance_scale) and not has.guidance:
-        raise cannot(engine, "guidance_scale", "needs the capability guidance", body.guidance_scale)
+    check_negative_prompt("negative_prompt", body.negative_prompt, engine)
+    check_guidance("guidance_scale", body.guidance_scale, engine)
     check_sampler("sampler", body.sampler, engine)
     if len(body.adapters) > has.adapters:
         raise cannot(engine, "adapters", "needs the capability adapters", ", ".join(one.id for one in body.adapters))
@@ -29,6 +27,18 @@ def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
             value = getattr(body, name)
             if name in body.model_fields_set and value not in (None, 0.0 if name != "control_end" else 1.0):
                 raise cannot(engine, name, "needs canny in the capability controls", value)
+
+
+def check_negative_prompt(field: str, text: str, engine: EngineInfo) -> None:
+    """Raise BadInput `engine_cannot` for a negative prompt that the engine does not take, in the request's `field`."""
+    if text and not engine.capabilities.negative_prompt:
+        raise cannot(engine, field, "needs the capability negative_prompt", text)
+
+
+def check_guidance(field: str, scale: float | None, engine: EngineInfo) -> None:
+    """Raise BadInput `engine_cannot` for a guidance scale that the engine does not take, in the request's `field`."""
+    if scale not in (None, engine.defaults.guidance_scale) and not engine.capabilities.guidance:
+        raise cannot(engine, field, "needs the capability guidance", scale)
 
 
 def check_sampler(field: str, sampler: Sampler | None, engine: EngineInfo) -> None:

@@ -58,6 +58,14 @@ class Graph(Protocol):
         """Whether a detector is served."""
         ...
 
+    def read_words(self, text: str) -> tuple[list[str], list[str]]:
+        """Return the words of a text that the detector would look for, and those that it would ignore.
+
+        It reads a file on the first call, and wakes no replica. A detector that reads any words ignores none, and so
+        does one whose files are not on this machine.
+        """
+        ...
+
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         """Return what the words name in the photo. Raises BadInput `not_served` when no detector is served."""
         ...

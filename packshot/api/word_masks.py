@@ -18,8 +18,12 @@ from packshot.store.records import MaskRecord, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import BoxXYXY, Detection, Found, Prompts, Words
 
-__all__ = ["Named", "named"]
+__all__ = ["NOT_SERVED", "Named", "named", "reading_notes"]
 
+NOT_SERVED = (
+    "words can mark a product only where the pack has the role detector, and it has none; mark the product with points "
+    "or a box"
+)
 INSIDE = 0.8
 """The share of a detection that lies in a request's box, if the detection counts as inside."""
 OWN_IOU = 0.5
@@ -68,8 +72,7 @@ async def named(store: Store, graph: Graph, photo: PhotoRecord, words: Words, pr
     `prompts.multimask` only the likeliest product is cut. Raises BadInput `not_served` when no detector is served.
     """
     if not graph.finds_words:
-        rule = "words can mark a product only where the pack has the role detector, and it has none"
-        raise BadInput("not_served", f"{rule}; mark the product with points or a box")
+        raise BadInput("not_served", NOT_SERVED)
     started_at = time.perf_counter()
     found = await graph.find(photo, words)
     timing_ms = {"find": (time.perf_counter() - started_at) * 1000}
@@ -106,22 +109,33 @@ def _is_where(one: Detection, prompts: Prompts) -> bool:
     return all(x0 <= x < x1 and y0 <= y < y1 for x, y, label in prompts.points if label == 1)
 
 
-def _notes(words: Words, found: Found, count: int) -> list[NoteAnswer]:
-    """What a person should know about a search with `count` answers."""
-    said = words.text if len(words.text) <= SHOWN_CHARS else f"{words.text[: SHOWN_CHARS - 1]}…"
-    ignored = ", ".join(word[:24] for word in found.unknown[:WORDS_NAMED])
-    more = "" if len(found.unknown) <= WORDS_NAMED else f" and {len(found.unknown) - WORDS_NAMED} more"
-    if not found.known:
-        rule = f"the words must name a product that the detector knows, got {said!r}"
+def reading_notes(text: str, known: Sequence[str], unknown: Sequence[str]) -> list[NoteAnswer]:
+    """What a person should know about how a search's words are read: one note, or none when all are known."""
+    if not known:
+        rule = f"the words must name a product that the detector knows, got {_shown(text)!r}"
         detail = f"{rule}; name its kind in English, such as mug or bottle"
         return [NoteAnswer(code="no_known_word", detail=detail)]
-    notes = []
-    if ignored:
-        notes.append(NoteAnswer(code="words_ignored", detail=f"unknown words were ignored: {ignored}{more}"))
+    if not unknown:
+        return []
+    ignored = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
+    more = "" if len(unknown) <= WORDS_NAMED else f" and {len(unknown) - WORDS_NAMED} more"
+    return [NoteAnswer(code="words_ignored", detail=f"unknown words were ignored: {ignored}{more}")]
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+
+
+def _notes(words: Words, found: Found, count: int) -> list[NoteAnswer]:
+    """What a person should know about a search with `count` answers."""
+    notes = reading_notes(words.text, found.known, found.unknown)
+    if not found.known:
+        return notes
     if count == 0:
         where = " where the box or the points say" if found.detections else ""
         unlike = f" and not {words.not_text[:SHOWN_CHARS]!r}" if words.not_text else ""
-        detail = f"nothing in the photo is {said!r}{unlike}{where}; use other words, or mark it with a click or a box"
+        rule = f"nothing in the photo is {_shown(words.text)!r}{unlike}{where}"
+        detail = f"{rule}; use other words, or mark it with a click or a box"
         notes.append(NoteAnswer(code="not_found", detail=detail))
     if count > 1:
         detail = f"{count} products fit the words, the likeliest first; say more, or choose one by a click or a box"

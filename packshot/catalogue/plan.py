@@ -116,7 +116,8 @@ class Costs:
 class Plan:
     """A catalogue's work. `rows` are those without a problem, and `problems` those of the manifest and of the plan.
 
-    `warnings` refuse nothing: they say which files a channel's rules will probably refuse.
+    `warnings` refuse nothing: they say which files a channel's rules will probably refuse. The
+    server adds the words that its detector ignores.
     """
 
     rows: int

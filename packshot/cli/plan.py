@@ -15,6 +15,7 @@ ASSUMED_CURRENCY = "USD"
 
 if TYPE_CHECKING:
     from cluster.plan.planner import Plan, PoolPlan
+    from packshot.settings import Settings
 
 
 @report_errors
@@ -38,6 +39,10 @@ def plan(
         str, typer.Option(help=f"The currency of the prices. Prices are assumed in {ASSUMED_CURRENCY} only.")
     ] = ASSUMED_CURRENCY,
     picture: Annotated[Path | None, typer.Option(help="Write a picture of the plan to this SVG file.")] = None,
+    memory: Annotated[
+        list[str] | None,
+        typer.Option(help="Only print how this pack fits GPUs of 24, 48 and 80 GB; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute a plan without starting anything: replicas, their devices, GPU-hours and cost.
@@ -49,6 +54,9 @@ def plan(
     from cluster.profiles import load_profile
     from packshot.settings import Settings
 
+    if memory:
+        _put_memory(memory, Settings(), as_json=as_json)
+        return
     given = read_prices(price or [])
     shares = read_shares(engine or [])
     demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation, words_per_photo, shares)
@@ -68,6 +76,41 @@ def plan(
     if as_json:
         costs = {"currency": currency, "price_per_gpu_hour": _priced(made, prices), "prices_assumed": sorted(assumed)}
         put_json(made.as_json(prices) | costs)
+
+
+def _put_memory(names: Sequence[str], settings: Settings, *, as_json: bool) -> None:
+    """Print what each pack needs in each arrangement, and its largest batch on each kind of GPU."""
+    from cluster.plan.gpu_shares import footprint_of
+    from cluster.plan.memory import CARDS, MOST_ROWS, arrangements, fit, memory_rows
+    from packshot.models.packs.pack import find_pack
+
+    packs = []
+    for name in names:
+        pack = find_pack(name, settings)
+        with stderr().status(f"computing the footprint of {name}"):
+            packs.append((pack.manifest, footprint_of(pack, settings)))
+    cards = [f"{gpu.name} ({gpu.memory_gib:g} GiB)" for gpu in CARDS]
+    table(
+        f"Largest batch of the generator on one GPU (at most {MOST_ROWS} rows are tried)",
+        ("pack", "on the GPU", "one picture needs", *cards),
+        memory_rows(packs),
+    )
+    if as_json:
+        put_json(
+            {
+                "packs": [
+                    {
+                        "pack": manifest.name,
+                        "with_other_stages": bool(one.beside),
+                        "text_encoder": "cpu" if one.text_on_cpu else "gpu",
+                        "one_picture_gib": round(one.total_gib(one.fewest_rows), 2),
+                        "max_rows": {gpu.name: fit(one, gpu).rows for gpu in CARDS},
+                    }
+                    for manifest, footprint in packs
+                    for one in arrangements(manifest, footprint)
+                ]
+            }
+        )
 
 
 def _assumed_prices(made: Plan, given: dict[str, float]) -> dict[str, float]:

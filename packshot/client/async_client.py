@@ -27,6 +27,7 @@ from packshot.contract.answers import (
     MasksAnswer,
     PhotoAnswer,
     PhotoPage,
+    ReadWordsAnswer,
     ShotAnswer,
     ShotPage,
     WholeImageAnswer,
@@ -343,6 +344,10 @@ class AsyncClient:
     async def delete_adapter(self, adapter_id: str) -> None:
         """Delete an adapter. Raises Conflict `in_use`."""
         await self._do(calls.delete_adapter(adapter_id))
+
+    async def read_words(self, text: str) -> ReadWordsAnswer:
+        """Read words that name a product: which ones `find` would look for, and which it would ignore."""
+        return await self._do(calls.read_words(text))
 
     async def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines. The first one is the default."""

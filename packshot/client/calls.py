@@ -20,6 +20,7 @@ from packshot.contract.answers import (
     MasksAnswer,
     PhotoAnswer,
     PhotoPage,
+    ReadWordsAnswer,
     ShotAnswer,
     ShotPage,
     UploadAnswer,
@@ -344,6 +345,10 @@ def change_adapter(adapter_id: str, change: AdapterChange) -> Call[AdapterAnswer
 
 def delete_adapter(adapter_id: str) -> Call[None]:
     return Call("DELETE", f"/v1/adapters/{adapter_id}", nothing)
+
+
+def read_words(text: str) -> Call[ReadWordsAnswer]:
+    return Call("GET", "/v1/words", reading(ReadWordsAnswer), Options(params={"text": text}))
 
 
 def engines() -> Call[EnginesAnswer]:

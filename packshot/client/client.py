@@ -26,6 +26,7 @@ from packshot.contract.answers import (
     MasksAnswer,
     PhotoAnswer,
     PhotoPage,
+    ReadWordsAnswer,
     ShotAnswer,
     ShotPage,
     WholeImageAnswer,
@@ -359,6 +360,10 @@ class Client:
     def delete_adapter(self, adapter_id: str) -> None:
         """Delete an adapter. Raises Conflict `in_use`."""
         self._do(calls.delete_adapter(adapter_id))
+
+    def read_words(self, text: str) -> ReadWordsAnswer:
+        """Read words that name a product: which ones `find` would look for, and which it would ignore."""
+        return self._do(calls.read_words(text))
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines, the default first."""

@@ -161,6 +161,15 @@ class WordsAnswer(Answer):
     unknown: tuple[str, ...] = Field(description="The words that the detector does not know, which were ignored.")
 
 
+class ReadWordsAnswer(Answer):
+    """How words would be read, before anything is looked for."""
+
+    words: WordsAnswer
+    notes: tuple[NoteAnswer, ...] = Field(
+        description="no_known_word (they would find nothing), or words_ignored; empty when all words are known."
+    )
+
+
 class FoundAnswer(Answer):
     """What the words of a request found."""
 

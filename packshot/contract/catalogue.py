@@ -291,5 +291,7 @@ class DryRunAnswer(Answer):
     problems: tuple[RowProblem, ...] = Field(description="The first 1,000 problems, in the order of the manifest.")
     problems_total: int
     warnings: tuple[RowProblem, ...] = Field(
-        (), description="What a channel will probably refuse or warn of. They refuse nothing, so `ok` may be true."
+        (),
+        description="What a channel will probably refuse or warn of, and words of `find` that the detector ignores. "
+        "They refuse nothing, so `ok` may be true.",
     )

@@ -20,6 +20,7 @@ from packshot.contract.answers import (
     PaintedAnswer,
     PhotoAnswer,
     PhotoPage,
+    ReadWordsAnswer,
     RecipeAnswer,
     ResolvedRequest,
     SessionAnswer,
@@ -29,6 +30,7 @@ from packshot.contract.answers import (
     UploadAnswer,
     VerdictAnswer,
     WholeImageAnswer,
+    WordsAnswer,
 )
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import (
@@ -165,6 +167,10 @@ MASK = MaskAnswer(
     cutout_bbox=(207, 125, 1326, 1007),
 )
 MASKS = MasksAnswer(masks=(MASK,))
+READ_WORDS = ReadWordsAnswer(
+    words=WordsAnswer(known=("mug",), unknown=("white",)),
+    notes=(NoteAnswer(code="words_ignored", detail="unknown words were ignored: white"),),
+)
 UPLOADED_MASK = MASK.model_copy(update={"score": 1.0, "source": "upload"})
 _PAINTED = PaintedAnswer(
     version="0.1.0",

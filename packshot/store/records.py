@@ -8,7 +8,6 @@ from datetime import datetime
 
 from packshot.contract.adapters import AdapterUse
 from packshot.contract.light import ShadowKind
-from packshot.contract.product import ProductSource
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status

@@ -16,6 +16,7 @@ import typer
 
 from cluster.plan.drawing import draw
 from cluster.plan.gpu_shares import StagePacks, check_profile
+from cluster.plan.memory import CARDS, memory_rows
 from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import GPU_STAGES, load_profile, profile_names
 from packshot.cli import app
@@ -319,6 +320,19 @@ def needs_table() -> str:
 
 def test_the_page_on_plans_lists_what_each_replica_needs() -> None:
     assert needs_table() in text_of(Path("docs/plan.md")), f"docs/plan.md must hold this table:\n{needs_table()}"
+
+
+def memory_table() -> str:
+    cards = " | ".join(f"{gpu.name}, {gpu.memory_gib:g} GiB" for gpu in CARDS)
+    lines = [f"| pack | on the GPU | one picture needs | {cards} |", "|---|---|---|" + "---|" * len(CARDS)]
+    packs = [find_pack(name, Settings()) for name in ("sdxl", "klein", "zimage")]
+    for name, *cells in memory_rows([(pack.manifest, find_footprint(pack)) for pack in packs]):
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_page_on_packs_says_which_gpus_they_fit() -> None:
+    assert memory_table() in text_of(Path("docs/packs.md")), f"docs/packs.md must hold this table:\n{memory_table()}"
 
 
 def test_the_picture_of_the_page_on_plans_is_todays() -> None:

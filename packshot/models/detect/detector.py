@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from packshot.errors import PackRefused
 from packshot.models.detect.network import NameFinder
+from packshot.models.detect.phrases import Phrases, only_file
 from packshot.models.engines.word_tokenizer import UNK, WordTokenizer
 from packshot.types import F32, Detection, Embedding, Found, Photo, Words
 
@@ -113,15 +114,12 @@ class MiniDetector:
     tokenizer: WordTokenizer
     device: torch.device
 
+    @cached_property
+    def _phrases(self) -> Phrases:
+        return Phrases(self.tokenizer, self.network.phrases.round().long().tolist())
+
     def read(self, words: str) -> tuple[list[str], list[str]]:
-        ids = torch.from_numpy(self.tokenizer([words])).to(self.device)
-        asked = set(self.network.phrases[self.network.chosen(ids)[0] > 0].round().long().flatten().tolist())
-        known, unknown = list[str](), list[str]()
-        for word in self.tokenizer.words(words):
-            meaning = self.tokenizer.ids_of(word)  # empty for a word that says nothing, such as "the"
-            if meaning:
-                (known if asked.intersection(meaning) else unknown).append(word)
-        return known, unknown
+        return self._phrases.read(words)
 
     @torch.inference_mode()
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -268,7 +266,7 @@ def load_detector(pack: Pack, device: torch.device, dtype: torch.dtype = torch.f
         return None
     spec = pack.role("detector")
     if spec.class_name == "NameFinder":
-        words = WordTokenizer.from_files(_one(pack, ".json"))
+        words = WordTokenizer.from_files(only_file(pack, ".json"))
         if words.vocab_size != spec.config.get("vocabulary"):
             raise PackRefused(
                 "pack_mismatch",
@@ -278,19 +276,8 @@ def load_detector(pack: Pack, device: torch.device, dtype: torch.dtype = torch.f
         return MiniDetector(pack.load("detector", device), words, device)
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(_one(pack, "tokenizer.json")))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(only_file(pack, "tokenizer.json")))
     return GroundingDetector(pack.load("detector", device, dtype), tokenizer, device)
-
-
-def _one(pack: Pack, ending: str) -> Path:
-    """The detector's one file whose name ends so."""
-    found = [path for name, path in pack.paths("detector").items() if name.endswith(ending)]
-    if len(found) != 1:
-        raise PackRefused(
-            "pack_mismatch",
-            f"the detector of pack {pack.name!r} must have one file *{ending}, got {len(found)}; correct the manifest",
-        )
-    return found[0]
 
 
 __all__ = ["Detector", "GroundingDetector", "MiniDetector", "find_named", "kept", "load_detector"]

@@ -24,7 +24,8 @@ CACHE_SIZE = 64
 class ChatPrompts:
     """A pack's chat model, with the most recently used texts.
 
-    `layers` are the hidden states that a text is made of, joined: 0 is the embedding, -1 the last one. Raises
+    `layers` are the hidden states that a text is made of, joined: 0 is the embedding, -1 the last one. Texts are on
+    `device`; with the setting `text_encoder_device` the model itself is on the CPU, in the same number format. Raises
     PackRefused when the tokenizer or `layers` do not fit the model.
     """
 
@@ -34,7 +35,8 @@ class ChatPrompts:
         tokenizer = pack.tokenizer()
         assert isinstance(tokenizer, ChatTokenizer), "the fit of a flow pack allows only Qwen2Tokenizer"
         self._tokenizer = tokenizer
-        self._network = pack.load("text_encoder", device, dtype)
+        self._network_device = torch.device("cpu") if pack.settings.text_encoder_device == "cpu" else device
+        self._network = pack.load("text_encoder", self._network_device, dtype)
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         config = self._network.config
         for quantity, value, limit in (
@@ -63,11 +65,11 @@ class ChatPrompts:
 
     def _encoded(self, text: str) -> Tensor:
         if text not in self._texts:
-            ids = torch.from_numpy(self._tokenizer([text])).to(self._device)
-            read = torch.arange(ids.shape[1], device=self._device)[None] < self._tokenizer.length(text)
+            ids = torch.from_numpy(self._tokenizer([text])).to(self._network_device)
+            read = torch.arange(ids.shape[1], device=self._network_device)[None] < self._tokenizer.length(text)
             found = self._network(ids, attention_mask=read.long(), output_hidden_states=True, use_cache=False)
             states = torch.cat([found.hidden_states[layer] for layer in self._layers], dim=-1)  # (1, L, D)
-            self._texts[text] = states.to(self._dtype)
+            self._texts[text] = states.to(self._device, self._dtype)
             if len(self._texts) > CACHE_SIZE:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(text)

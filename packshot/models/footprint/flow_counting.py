@@ -65,6 +65,7 @@ def flow_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint
             "scene_tflop": (text.flop + pictures * encode.flop + decode.flop) / TERA,
             "scene_gb": (text.moved_bytes + pictures * encode.moved_bytes + decode.moved_bytes) / GIGA,
             "scene_gib": _scene_bytes(pack, dtype, largest) / GIB,
+            "text_gib": bytes_of(parts["text_encoder"]) / GIB,
             "alone_gib": max(text.peak_bytes, *peaks) / GIB,
         }
     )

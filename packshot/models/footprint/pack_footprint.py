@@ -39,19 +39,19 @@ def digest(pack: Pack) -> str:
 def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
     """Compute a pack's footprint from its manifest, without weights. Loads torch and the model libraries.
 
-    Raises PackRefused for a pack that cannot render.
+    A segmenter pack has no generator. Raises PackRefused for an engine's pack that cannot render.
     """
     import torch
 
-    from packshot.models.footprint.counting import (
+    from packshot.models.footprint.counting import engine_footprint
+    from packshot.models.footprint.photo_counting import (
         detector_footprint,
-        engine_footprint,
         geometry_footprint,
         segmenter_footprints,
     )
     from packshot.models.footprint.references import encoder_footprint
 
-    pack.check()
+    _check(pack)
     arithmetic = torch.bfloat16 if dtype == "bf16" else torch.float32
     stages: dict[GpuStage, Footprint] = {}
     if "segmenter" in pack.manifest.roles:
@@ -62,17 +62,25 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
         stages["understand"] = geometry_footprint(pack, arithmetic)
     if "image_encoder" in pack.manifest.roles:
         stages["reference_encoder"] = encoder_footprint(pack, arithmetic)
-    if pack.manifest.endpoint is None:  # else a vendor's service paints, on no device of ours
+    if pack.manifest.kind == "engine" and pack.manifest.endpoint is None:  # a vendor's service has no device of ours
         stages["generator"] = engine_footprint(pack, arithmetic)
     return PackFootprint(of=digest(pack), dtype=dtype, stages=stages)
+
+
+def _check(pack: Pack) -> None:
+    """Raise PackRefused unless the pack can do what its kind is for: cut products out, or paint."""
+    if pack.manifest.kind == "segmenter":
+        pack.check_segmenter()
+    else:
+        pack.check()
 
 
 def find_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
     """The footprint in `footprint.yaml` if it belongs to the manifest and the dtype; otherwise it is computed.
 
-    Raises PackRefused for a pack that cannot render.
+    Raises PackRefused for an engine's pack that cannot render.
     """
-    pack.check()
+    _check(pack)
     file = pack.folder / FILE
     if file.is_file():
         kept = PackFootprint.model_validate(yaml.safe_load(file.read_text("utf-8")))

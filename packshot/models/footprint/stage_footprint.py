@@ -21,7 +21,8 @@ class Footprint(_Strict):
 
     Memory: the weights take `weights_gib` permanently, and up to `loading_gib` while they load. The activations of a
     call with n rows take `base_gib` + n x `row_gib`. Calls that handle one scene, whatever the batch, take up to
-    `alone_gib`. A begun scene holds `scene_gib` until it is decoded.
+    `alone_gib`. A begun scene holds `scene_gib` until it is decoded. `text_gib` of the weights are those of a text
+    encoder that may run on the CPU (setting `text_encoder_device`).
 
     Arithmetic: each row of each call needs `row_tflop` (10^12 operations in matrix kernels), and all other kernels move
     `row_gb` (10^9 bytes) for it. Each scene needs `scene_tflop` and `scene_gb` once.
@@ -35,6 +36,7 @@ class Footprint(_Strict):
     row_gb: float = Field(ge=0)
     alone_gib: float = Field(0, ge=0)
     scene_gib: float = Field(0, ge=0)
+    text_gib: float = Field(0, ge=0)
     scene_tflop: float = Field(0, ge=0)
     scene_gb: float = Field(0, ge=0)
 

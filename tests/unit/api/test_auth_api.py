@@ -18,6 +18,7 @@ CLOSED = [
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/v1/engines"),
+    ("GET", "/v1/words"),
     ("GET", "/v1/audit"),
     ("GET", "/v1/deletions"),
     ("PUT", "/v1/tenants/x/hold"),

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from packshot.contract.engines import EngineCapabilities
 from tests.api_graph import ENGINES, Api, code_of, jpeg, png
 
 SCENES = {"name": "scene", "values": {"marble": "on marble", "linen": "on linen"}}
@@ -129,6 +130,25 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         (None, "axes.m", "prompt_invalid"),
     ),
 }
+
+
+def test_a_dry_run_refuses_what_the_engine_cannot_honour(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine without guidance, negative prompts and edges: each is a problem of the manifest, before any shot."""
+    bare = EngineCapabilities(controls=(), negative_prompt=False, guidance=False)
+    engine = api.graph.engines()[0].model_copy(update={"capabilities": bare})
+    monkeypatch.setattr(api.graph, "engines", lambda: (engine,))
+    look = {"negative_prompt": "text", "guidance_scale": 4.0, "conditions": [{"kind": "canny"}]}
+    for defaults, refused in ((look, True), ({"guidance_scale": engine.defaults.guidance_scale}, False)):
+        answer = api.http.post("/v1/catalogues?dry_run=1", json=manifest(defaults=defaults)).json()
+        found = [(one["column"], one["code"]) for one in answer["problems"]]
+        assert found == ([(f"defaults.{name}", "engine_cannot") for name in look] if refused else [])
+
+
+@pytest.mark.parametrize("find", ["", " \u3000", "mug " * 500])
+def test_words_of_a_row_that_cannot_be_a_search_are_a_problem(api: Api, find: str) -> None:
+    answer = api.http.post("/v1/catalogues?dry_run=1", json=manifest({"sku": "A", "photo": "a.jpg", "find": find}))
+    found = [(one.get("row"), one["column"], one["code"]) for one in answer.json()["problems"]]
+    assert found == [(1, "find", "invalid_request")]
 
 
 @pytest.mark.parametrize("what", UNREADABLE)

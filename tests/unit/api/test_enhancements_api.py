@@ -83,6 +83,8 @@ def test_a_repeat_with_its_key_is_one_enhancement(api: Api) -> None:
         ({"text": "mug", "mask_id": "ma_x"}, "invalid_request", "say once what the product is"),
         ({"not_text": "lamp"}, "invalid_request", "not_text must come with text"),
         ({"text": ""}, "invalid_request", "text"),
+        ({"text": "mug " * 500}, "invalid_request", "text"),
+        ({"text": "白色杯子"}, "no_product", "must name a product that the detector knows"),
         ({"strength": 0}, "invalid_request", "strength"),
         ({"target": "label"}, "invalid_request", "target"),
         ({"engine": "none"}, "unknown_engine", "none"),

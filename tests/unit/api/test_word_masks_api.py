@@ -120,6 +120,7 @@ def test_a_server_without_a_detector_says_so(api: Api) -> None:
     assert code_of(answer) == (422, "not_served")
     assert "points or a box" in answer.json()["detail"]
     assert api.http.get("/v1/engines").json()["finds_words"] is False
+    assert code_of(api.http.get("/v1/words", params={"text": "mug"})) == (422, "not_served")
     body = {"name": "x", "defaults": {"find": "mug"}, "items": [{"sku": "A", "photo": "a.jpg", "find": "cup"}]}
     planned = api.http.post("/v1/catalogues?dry_run=1", json=body).json()
     refused = [one for one in planned["problems"] if one["code"] == "not_served"]
@@ -127,6 +128,52 @@ def test_a_server_without_a_detector_says_so(api: Api) -> None:
         (None, "defaults.find", "not_served"),
         (1, "find", "not_served"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "unknown", "codes"),
+    [
+        ("red mug", ["mug"], ["red"], ["words_ignored"]),
+        ("mug", ["mug"], [], []),
+        ("giraffe", [], ["giraffe"], ["no_known_word"]),
+        ("白色杯子", [], ["白色杯子"], ["no_known_word"]),
+    ],
+)
+def test_words_are_read_before_anything_is_looked_for(
+    api: Api, text: str, known: list[str], unknown: list[str], codes: list[str]
+) -> None:
+    answer = api.http.get("/v1/words", params={"text": text}).json()
+    assert answer["words"] == {"known": known, "unknown": unknown}
+    assert [note["code"] for note in answer["notes"]] == codes
+    with Client(api.url, key=api.key) as client:
+        assert list(client.read_words(text).words.unknown) == unknown
+
+
+@pytest.mark.parametrize("text", ["", " \u3000", "mug " * 51])
+def test_words_that_cannot_be_a_search_are_refused(api: Api, text: str) -> None:
+    assert code_of(api.http.get("/v1/words", params={"text": text})) == (422, "invalid_request")
+
+
+def test_a_dry_run_warns_of_words_that_the_detector_ignores(api: Api) -> None:
+    """They refuse nothing: a row whose words find nothing is skipped when the catalogue runs."""
+    photo = api.photo()["id"]
+    items = [
+        {"sku": "A", "photo": photo, "find": "red mug"},
+        {"sku": "B", "photo": photo, "find": "mug"},
+        {"sku": "C", "photo": photo, "find": "giraffe"},
+    ]
+    axis = {"name": "scene", "values": {"marble": "on marble"}}
+    body = {"name": "x", "defaults": {"find": "giraffe"}, "items": items, "axes": [axis]}
+    planned = api.http.post("/v1/catalogues?dry_run=1", json=body).json()
+    assert (planned["ok"], planned["problems"]) == (True, [])
+    found = [one for one in planned["warnings"] if one["code"] in ("words_ignored", "no_known_word")]
+    assert [(one.get("row"), one.get("sku"), one["column"], one["code"]) for one in found] == [
+        (None, None, "defaults.find", "no_known_word"),
+        (1, "A", "find", "words_ignored"),
+        (3, "C", "find", "no_known_word"),
+    ]
+    assert found[1]["rule"] == "unknown words were ignored: red"
+    assert all(one["remedy"].startswith("Name its kind") for one in found)
 
 
 def test_an_upload_that_is_cut_out_keeps_its_own_alpha(api: Api) -> None:

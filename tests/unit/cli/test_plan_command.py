@@ -42,6 +42,18 @@ def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path: Path) -> None
     assert picture.read_text().startswith("<svg ")
 
 
+def test_the_memory_of_packs_is_told_without_a_plan() -> None:
+    result = call("--memory", "sdxl", "--memory", "klein", "--json")
+    assert result.exit_code == 0
+    rows = json.loads(result.stdout.splitlines()[-1])["packs"]
+    assert [row["pack"] for row in rows] == ["sdxl"] * 2 + ["klein"] * 4
+    tight, *_, smallest = rows[2:]
+    assert (tight["with_other_stages"], tight["text_encoder"], tight["max_rows"]["L4"]) == (True, "gpu", 0)
+    assert (smallest["text_encoder"], smallest["max_rows"]["L4"] > 4) == ("cpu", True)
+    assert "GiB too little" in " ".join(result.stderr.split())
+    assert "Nodes:" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

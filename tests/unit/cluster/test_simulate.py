@@ -112,7 +112,7 @@ def test_a_fleet_counts_replicas_while_they_start_run_and_drain() -> None:
 
 def test_the_line_is_claimed_in_the_stores_order() -> None:
     now = 0.0
-    line = Queue(lambda: now, lambda interactive: 0.0)
+    line = Queue(lambda: now, lambda interactive, engine: 0.0)
     bulk = [Shot(Arrival(0.0, interactive=False, tenant=9)) for _ in range(3)]
     first, second, other = (Shot(Arrival(at, tenant=who)) for at, who in ((1.0, 1), (2.0, 1), (3.0, 2)))
     for shot in (*bulk, first, second, other):

@@ -21,6 +21,7 @@ from packshot.models.detect.detector import (
     load_detector,
 )
 from packshot.models.detect.network import NameFinder
+from packshot.models.detect.phrases import find_phrases
 from packshot.models.engines.word_tokenizer import WordTokenizer
 from packshot.models.packs.pack import Pack, find_pack, sha256_of
 from packshot.settings import Settings
@@ -94,6 +95,28 @@ def test_a_synonym_finds_and_an_unknown_word_is_named(mini: MiniDetector) -> Non
     assert len(mini.find([(embedding(), "Cup")])[0]) == 1
     assert mini.read("a giraffe cup") == (["cup"], ["a", "giraffe"])
     assert mini.read("red") == ([], ["red"]), "known as a part of a name, and no name itself"
+
+
+def test_words_are_read_as_the_network_chooses_its_phrases() -> None:
+    """Whoever reads words without the network, from the pack's files alone, says the same."""
+    pack = find_pack("mini", Settings())
+    found, detector = find_phrases(pack), load_detector(pack, CPU)
+    assert found is not None
+    assert isinstance(detector, MiniDetector)
+    names = [word for word in detector.tokenizer.vocab if not word.startswith("<")]
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(names, rng.integers(1, 12))) for _ in range(300)]
+    ids = torch.from_numpy(detector.tokenizer(texts))
+    chosen = detector.network.chosen(ids) > 0
+    for text, own in zip(texts, chosen, strict=True):
+        asked = set(detector.network.phrases[own].round().long().flatten().tolist())
+        known = [one for one in detector.tokenizer.words(text) if asked.intersection(detector.tokenizer.ids_of(one))]
+        assert (found.read(text)[0], detector.read(text)) == (known, found.read(text))
+
+
+def test_a_detector_of_any_words_has_no_phrases(tmp_path: Path) -> None:
+    pack = find_pack("sd15", Settings(home=tmp_path))
+    assert (pack.manifest.roles["detector"].class_name, find_phrases(pack)) == ("GroundingDinoForObjectDetection", None)
 
 
 def test_photos_share_a_call_without_changing_answers(mini: MiniDetector) -> None:

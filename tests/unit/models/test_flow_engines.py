@@ -13,8 +13,10 @@ from PIL import Image
 
 from packshot.contract.shot_spec import Condition
 from packshot.errors import BadInput, EngineFailed
+from packshot.models.engines.chat_prompts import ChatPrompts
 from packshot.models.engines.flow import FlowEngine
 from packshot.models.engines.loading import load_engine
+from packshot.models.packs.flow_fit import CONTROL_LAYER, EDIT_LAYERS
 from packshot.models.packs.pack import find_pack
 from packshot.references import ReferencePicture, References
 from packshot.settings import Settings
@@ -50,6 +52,24 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
         return made[recipe]
 
     return engine_of
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_text_encoder_on_the_cpu_gives_the_same_texts_on_the_engines_device(make: Make, recipe: str) -> None:
+    """With the setting, the model and its inputs never leave the CPU: on a device without values it has values."""
+    engine = make(recipe)
+    pack = replace(engine.pack, settings=engine.pack.settings.model_copy(update={"text_encoder_device": "cpu"}))
+    layers = EDIT_LAYERS if recipe == "flow_edit" else (CONTROL_LAYER,)
+    apart = ChatPrompts(pack, torch.device("meta"), torch.float32, layers=layers)
+    brief = Brief("a red mug", steps=4)
+    texts, lengths, _ = apart.read(brief)
+    assert {one.device.type for one in apart._network.parameters()} == {"cpu"}
+    assert texts.device.type == "meta"
+    own: ChatPrompts = vars(engine)["_prompts"]
+    here = ChatPrompts(pack, torch.device("cpu"), torch.float32, layers=layers)
+    with torch.inference_mode():
+        assert torch.equal(here.read(brief)[0], own.read(brief)[0])
+    assert lengths == here.read(brief)[1]
 
 
 def pixels(seed: int, height: int = SIZE_PX, width: int = SIZE_PX) -> np.ndarray[Any, Any]:

@@ -56,7 +56,10 @@ def on_meta(call: Callable[..., Any]) -> counting.CallCost:
     return counting.cost_of(call)
 
 
-@pytest.mark.parametrize("name", ["mini", "sd15", "sd2", "klein", "zimage"])
+SHIPPED = ["mini", "sd15", "sd2", "sdxl", "klein", "zimage", "sam-vit-b", "sam-vit-h", "sam2.1"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_kept_footprint_is_of_todays_manifest(name: str) -> None:
     kept = find_footprint(pack(name))
     assert kept.of == digest(pack(name)), f"python -m packshot.models.footprint.pack_footprint {name}"
@@ -69,7 +72,7 @@ def test_the_kept_footprint_is_what_the_networks_take() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", ["sd15", "sd2"])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "mini"])
 def test_the_kept_footprint_is_what_the_large_networks_take(name: str) -> None:
     kept, computed = find_footprint(pack(name)), compute_footprint(pack(name))
     for stage, footprint in computed.stages.items():
@@ -81,6 +84,15 @@ def test_published_arithmetic_comes_out() -> None:
     assert stages["sam_encoder"].row_tflop == pytest.approx(0.972, rel=0.01)  # SAM ViT-B at 1024 px
     image = 20 * 2 * stages["generator"].row_tflop + stages["generator"].scene_tflop
     assert 790 / image == pytest.approx(16.75, rel=0.02)  # images/s at an H200's measured 790 TFLOP/s
+
+
+def test_a_segmenter_pack_has_the_two_stages_that_cut() -> None:
+    """SAM ViT-H has 637 M parameters in its encoder, and SAM 2.1's Hiera-L a third of that."""
+    for name, millions in (("sam-vit-h", 637), ("sam2.1", 213)):
+        stages = find_footprint(pack(name)).stages
+        assert set(stages) == {"sam_encoder", "mask_decoder"}
+        assert stages["sam_encoder"].weights_gib * 2**30 / 2 / 1e6 == pytest.approx(millions, rel=0.01)
+    assert find_footprint(pack("sam-vit-h")).stages["sam_encoder"].row_tflop > 5
 
 
 def test_activations_lie_on_a_line() -> None:

@@ -16,6 +16,7 @@ from packshot.models.engines.unet_controlnet import Denoising, DiffusionEngine
 from packshot.models.engines.union import RowScale, keep_rows_apart
 from packshot.models.engines.word_tokenizer import ClipTokenizer
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.references import ReferencePicture, References
 from packshot.settings import Settings
 from packshot.types import U8, Brief, ConditionMaps, EdgeMap, Kept, Render, Scene
 from tests.tiny_pack import SIZE_PX, UNION_TYPES, build_tiny_pack
@@ -35,6 +36,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> DiffusionEngine:
     home = tmp_path_factory.mktemp("packs")
     build_tiny_pack(home / "tiny", "sdxl", controls=("depth", "normal"))
     return DiffusionEngine(find_pack("tiny", Settings(pack_path=str(home), home=home / "home")))
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> DiffusionEngine:
+    """An engine that follows reference pictures."""
+    home = tmp_path_factory.mktemp("packs")
+    build_tiny_pack(home / "guided", "sdxl", references=True)
+    return DiffusionEngine(find_pack("guided", Settings(pack_path=str(home), home=home / "home")))
 
 
 def scene(brief: Brief = BRIEF, size: tuple[int, int] = (SIZE_PX, SIZE_PX), texture: int = 0) -> Scene:
@@ -97,6 +106,10 @@ def published(pack: Pack, wanted: Scene, name: str, controlnet: Any, asked: dict
         add_watermarker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
+    if wanted.references is not None:
+        (adapter,) = pack.paths("ip_adapter").values()
+        pipeline.load_ip_adapter(str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None)
+        pipeline.set_ip_adapter_scale(wanted.references.strength)
     pictures = {"image": Image.fromarray(wanted.product), "mask_image": Image.fromarray(wanted.inpaint_mask)}
     latents = {}
     pipeline(
@@ -143,6 +156,35 @@ def test_both_nets_add_up_as_in_the_published_inpainting_pipeline(
     latents = published(pack, wanted, pipeline, MultiControlNetModel(nets), asked)
     assert np.abs(row.latents.numpy() - latents).max() <= 1e-4
     assert render.pixels.std() > 1, "an even picture would agree with anything"
+
+
+@pytest.mark.parametrize("guidance", [1.0, 6.0])
+@pytest.mark.parametrize(("weights", "strength"), [((1.0,), 1.0), ((0.25,) * 4, 0.6)], ids=["one", "four"])
+def test_references_are_followed_as_by_the_published_ip_adapter(
+    guided: DiffusionEngine, weights: tuple[float, ...], strength: float, guidance: float
+) -> None:
+    """Latents within 1e-4 in fp32, with both ControlNets, of a picture that is repainted whole."""
+    from diffusers import MultiControlNetModel
+
+    vectors = np.random.default_rng(3).standard_normal((len(weights), 12)).astype(np.float32)
+    pictures = tuple(ReferencePicture(weight, vector) for weight, vector in zip(weights, vectors, strict=True))
+    whole = np.full((SIZE_PX, SIZE_PX), 255, np.uint8)
+    wanted = replace(scene(replace(BRIEF, guidance_scale=guidance)), inpaint_mask=whole)
+    plain, row = guided.begin(wanted), guided.begin(replace(wanted, references=References(pictures, strength)))
+    run(guided, plain, row)
+    assert float((row.latents - plain.latents).abs().max()) > 0.02
+    shown, pack = control_images(wanted), guided.pack
+    nets = [pack.load("controlnet_inpaint"), union_as_one_of_several(pack.load("controlnet"), (UNION_TYPES["canny"],))]
+    embeds = torch.from_numpy(vectors)[None]
+    asked = {
+        "control_image": [shown["inpaint"], shown["canny"]],
+        "controlnet_conditioning_scale": [pack.role("controlnet_inpaint").scale, BRIEF.control_scale],
+        "ip_adapter_image_embeds": [torch.cat([torch.zeros_like(embeds), embeds]) if guidance > 1 else embeds],
+    }
+    pipeline = "StableDiffusionXLControlNetInpaintPipeline"
+    given = replace(wanted, references=References(pictures, strength))
+    latents = published(pack, given, pipeline, MultiControlNetModel(nets), asked)
+    assert np.abs(row.latents.numpy() - latents).max() <= 1e-4
 
 
 @pytest.mark.parametrize("conditions", [(), (DEPTH,), (DEPTH, NORMAL)], ids=len)

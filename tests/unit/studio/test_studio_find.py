@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,6 +54,23 @@ def test_what_words_find_is_framed_and_a_click_picks_another(page: Page) -> None
     page.get_by_role("button", name="Undo").first.click()
     expect(page.locator(".found")).to_have_count(0)
     expect(page.locator("#find [role=status]")).to_be_hidden()
+
+
+def test_unknown_words_are_named_before_they_are_looked_for(page: Page) -> None:
+    field, status = page.get_by_label("Find by words"), page.locator("#find [role=status]")
+    field.fill("red mug")
+    expect(status).to_have_text("Unknown words were ignored: red.")
+    expect(page.locator(".found")).to_have_count(0)
+    field.fill("giraffe")
+    expect(status).to_contain_text("must name a product that the detector knows, got 'giraffe'")
+    field.fill("mug")
+    expect(status).to_be_hidden()
+    field.fill("red mug")
+    page.get_by_role("button", name="Find", exact=True).click()
+    expect(page.locator(".found")).to_have_count(2)
+    expect(status).to_have_text(re.compile("Unknown words were ignored: red. 2 products fit"))
+    page.get_by_role("button", name="Clear").click()
+    expect(status).to_be_hidden()
 
 
 def test_nothing_found_says_so_and_a_box_says_where(page: Page) -> None:
