@@ -63,10 +63,11 @@ class DrawnShot(Shot):
 
 @dataclass(frozen=True)
 class Picture:
-    """A painted shot at its canvas's size, both uint8 HxWx3 RGB."""
+    """A painted shot at its canvas's size, both uint8 HxWx3 RGB. `decoded_px` is the longer side that was painted."""
 
     painted: U8
     locked: U8
+    decoded_px: int
 
 
 class Painter:
@@ -91,7 +92,7 @@ class Painter:
             for shot, done in zip(some, self.engine.decode(rows), strict=True):
                 canvas = Canvas(*shot.flat.alpha.shape[::-1])
                 painted = enlarge(done.pixels, canvas)
-                pictures.append(Picture(painted, composite(shot.flat, painted)))
+                pictures.append(Picture(painted, composite(shot.flat, painted), max(done.pixels.shape)))
         return pictures
 
     def scene(self, shot: Shot, steps: int, control_scale: float) -> Scene:

@@ -47,7 +47,7 @@ def speed(segmenter: Segmenter, painter: Painter, shot: Shot, rounds: int) -> di
             "click_s": _median(lambda: segmenter.segment(seen, [deepest(coffee.truth)]), rounds),
             "cut_s": _median(lambda: cut(large, product, lock_px_of(large.width, large.height)), max(2, rounds // 2)),
             "picture_s": _median(lambda: painter.paint([shot], STEPS), max(2, rounds // 2)),
-            "picture_px": max(painter.paint([shot], 1)[0].painted.shape),
+            "picture_px": painter.paint([shot], 1)[0].decoded_px,
             "core_s": _median(lambda: zlib.compress(coffee.image.tobytes(), 1), rounds),
         }
     finally:
