@@ -43,7 +43,7 @@ def test_it_fails_where_either_part_fails(codes: tuple[int, int], wanted: int, t
 
 
 def test_whoever_ends_it_leaves_no_cluster(tmp_path: Path) -> None:
-    command = [RUN, fake(tmp_path, waits="ray")]
+    command = [str(RUN), fake(tmp_path, waits="ray")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         while process.stdout.readline() != "ray | waits\n":

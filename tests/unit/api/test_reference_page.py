@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.api_graph import Api
+from tests.browser.page import ARGUMENTS
 from tests.debian_tools import missing
 
 WAIT_MS = 60_000
@@ -21,7 +22,7 @@ def page() -> Iterator[Page]:
     if chromium is None:
         missing("chromium", "Debian's package chromium carries it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         page = browser.new_page()
         page.set_default_timeout(WAIT_MS)
         expect.set_options(timeout=WAIT_MS)
