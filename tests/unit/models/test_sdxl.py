@@ -25,6 +25,7 @@ torch.set_num_threads(1)
 BRIEF = Brief("a marble table", "blurry text", seed=7, steps=4, guidance_scale=6.0, control_scale=0.8)
 DEPTH = Condition(kind="depth", scale=0.6)
 NORMAL = Condition(kind="normal", scale=0.4)
+POSE = Condition(kind="pose", scale=0.7)
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
@@ -34,7 +35,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> DiffusionEngine:
     home = tmp_path_factory.mktemp("packs")
-    build_tiny_pack(home / "tiny", "sdxl", controls=("depth", "normal"))
+    build_tiny_pack(home / "tiny", "sdxl", controls=("depth", "normal", "pose"))
     return DiffusionEngine(find_pack("tiny", Settings(pack_path=str(home), home=home / "home")))
 
 
@@ -55,7 +56,7 @@ def scene(brief: Brief = BRIEF, size: tuple[int, int] = (SIZE_PX, SIZE_PX), text
     product, normal = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     depth = rng.integers(0, 256, (height, width), dtype=np.uint8)
     edges = np.where(rng.random((height, width)) < 0.1, 255, 0).astype(np.uint8)
-    return Scene(product, repaint, EdgeMap(edges), brief, ConditionMaps(depth, normal))
+    return Scene(product, repaint, EdgeMap(edges), brief, ConditionMaps(depth, normal, pose=normal[::-1]))
 
 
 def run(engine: DiffusionEngine, *rows: Denoising) -> list[Render]:
@@ -85,8 +86,9 @@ def control_images(wanted: Scene) -> dict[str, torch.Tensor]:
         np.repeat(one[..., None].astype(np.float32) / 255, 3, axis=2)
         for one in (wanted.edge_map.pixels, wanted.maps.made["depth"])
     )
-    normal = wanted.maps.made["normal"].astype(np.float32) / 255
-    shown = {"inpaint": masked, "canny": edges, "depth": depth, "normal": normal}
+    made = wanted.maps.made
+    normal, pose = (one.astype(np.float32) / 255 for one in (made["normal"], made["pose"]))
+    shown = {"inpaint": masked, "canny": edges, "depth": depth, "normal": normal, "pose": pose}
     return {name: torch.from_numpy(one.transpose(2, 0, 1)[None]) for name, one in shown.items()}
 
 
@@ -187,7 +189,7 @@ def test_references_are_followed_as_by_the_published_ip_adapter(
     assert np.abs(row.latents.numpy() - latents).max() <= 1e-4
 
 
-@pytest.mark.parametrize("conditions", [(), (DEPTH,), (DEPTH, NORMAL)], ids=len)
+@pytest.mark.parametrize("conditions", [(), (DEPTH,), (DEPTH, NORMAL), (POSE,)])
 @pytest.mark.parametrize("guidance", [1.0, 6.0])
 def test_the_union_net_fuses_conditions_as_its_published_pipeline(
     engine: DiffusionEngine, conditions: tuple[Condition, ...], guidance: float, monkeypatch: pytest.MonkeyPatch
