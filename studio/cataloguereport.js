@@ -38,7 +38,7 @@ export async function reportOf({ id, counts }) {
 /** A picture of the report, with a frame at the place of each finding, and what is said of it. */
 function entry({ image_id: image, sku, scene, view }, findings, words) {
   const url = `/v1/images/${image}`;
-  const picture = h("img", { src: `${url}/thumbnail`, alt: "", loading: "lazy" });
+  const picture = h("img", { src: `${url}/thumbnail`, alt: scene ? `${sku}, ${scene}` : sku, loading: "lazy" });
   const places = h("span", { className: "places", "aria-hidden": "true" }, ...frames(findings, { named: false }));
   return h("li", {}, h("a", { href: url, target: "_blank" }, picture, places), h("div", {}, h("strong", {}, sku), h("span", { className: "quiet" }, `${scene} ${view === "front" ? "" : view}`), h("p", {}, words)));
 }

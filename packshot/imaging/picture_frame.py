@@ -23,9 +23,12 @@ def inside_frame(pixels: U8) -> BoxXYXY | None:
     `pixels` is uint8 HxWx3 RGB. The row or column next to the frame is left out too, because resizing mixes the two.
     """
     height, width = pixels.shape[:2]
-    colour = np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
-    far = cv2.absdiff(pixels, np.broadcast_to(colour.astype(np.uint8), pixels.shape).copy()).max(axis=-1)
-    of_frame = far <= SPREAD_LEVELS
+    edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+    colour = np.median(np.concatenate(edges), axis=0).astype(np.int16)
+    if any((np.abs(edge - colour).max(axis=-1) <= SPREAD_LEVELS).mean() < MIN_OF_LINE for edge in edges):
+        return None  # most pictures have none, and end here
+    darkest, brightest = (np.clip(colour + by, 0, 255).astype(np.float64) for by in (-SPREAD_LEVELS, SPREAD_LEVELS))
+    of_frame = cv2.inRange(pixels, darkest, brightest) > 0
     sides = []
     for lines, most in ((of_frame.mean(axis=0), width), (of_frame.mean(axis=1), height)):
         inner = np.flatnonzero(lines < MIN_OF_LINE)
