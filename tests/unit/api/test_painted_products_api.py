@@ -29,7 +29,7 @@ LOCKED_ONLY = ("amazon-main", "etsy", "walmart-main", "zalando")
 def body(api: Api, trigger: str = "zxmug", **fields: Any) -> dict[str, Any]:
     """A request for a picture of the product that an adapter of the trigger knows."""
     adapter = added(api, peft_file(LORA, {"packshot.tag": trigger} if trigger else None))
-    asked = {"product": {"mode": "generated", "views": [api.photo()["id"]]}, "engine": "second"}
+    asked: dict[str, Any] = {"product": {"mode": "generated", "views": [api.photo()["id"]]}, "engine": "second"}
     asked |= {"adapters": [{"id": adapter["id"]}], "prompt": "zxmug from above, on marble"}
     return {**asked, "canvas": {"width": 600, "height": 600}, **fields}
 
