@@ -31,9 +31,9 @@ from packshot.training.samples import Scene, paint
 from packshot.training.spec import TrainingSpec
 from packshot.training.train import train
 from packshot.types import U8, Photo
-from training.scenes.render import FIELDS, _one, _sample_attributes
+from training.scenes.render import _one, _sample_attributes
 from training.scenes.shapes import Shapes, sample_shapes
-from training.scenes.words import FAMILIES, MATERIALS, in_full
+from training.scenes.words import FAMILIES, FIELDS, MATERIALS, in_full
 
 SIZE_PX = 256
 FAMILY, MATERIAL = "mug", "gloss"

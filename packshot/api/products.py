@@ -38,10 +38,9 @@ def product_of(body: ShotRequest) -> GeneratedProduct | None:
 
 def _without_effect(name: str, body: ShotRequest) -> bool:
     """Whether the field's value changes nothing: null, an empty list, a weight of 0, or no shadow."""
-    value = getattr(body, name)
     if name == "shadow":
-        return (value.mode if isinstance(value, ShadowIn) else value) == "none"
-    return not value
+        return (body.shadow.mode if isinstance(body.shadow, ShadowIn) else body.shadow) == "none"
+    return not getattr(body, name)
 
 
 def check_triggers(prompt: str, records: Sequence[AdapterRecord]) -> None:

@@ -210,8 +210,9 @@ class VerdictAnswer(Answer):
     level: Level = Field(description="The worst level of all findings.")
     product: ProductSource = Field(
         "locked",
-        description="locked (the photo's own product, as `lock` or `relit_lock` prove) or generated (an engine painted "
-        "it, so the lock does not apply).",
+        exclude_if=lambda product: product == "locked",
+        description="generated: an engine painted the product, so the lock does not apply. Absent for a locked one, "
+        "the photo's own, as `lock` or `relit_lock` prove.",
     )
     findings: tuple[FindingAnswer, ...]
 

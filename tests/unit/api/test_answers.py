@@ -26,6 +26,7 @@ from packshot.contract.adapters import AdapterUse
 from packshot.contract.base import Answer
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.light import Reflection, Relight
+from packshot.contract.product import GeneratedProduct
 from packshot.contract.proof import Proof
 from packshot.contract.recipe import Recipe
 from packshot.contract.requests import ShotRequest
@@ -169,7 +170,15 @@ def test_a_recipe_tells_the_whole_request() -> None:
     guided = replace(SPEC, conditions=conditions, style=style, sampler="euler")
     full = replace(guided, reflection=Reflection(), relight=Relight(), retry=Retry(1, ("floating",)))
     full = replace(full, adapters=(AdapterUse(id="ad_1"),), proof=Proof(must_read=("30 ml",)))
+    full = replace(full, product=GeneratedProduct(("ph_1",)))  # no shot has all of them
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
+
+
+def test_a_locked_product_goes_without_saying() -> None:
+    told = answers.VerdictAnswer.model_validate(VERDICT, from_attributes=True)
+    assert (told.product, "product" in told.model_dump(mode="json")) == ("locked", False)
+    painted = answers.VerdictAnswer.model_validate(replace(VERDICT, product="generated"), from_attributes=True)
+    assert painted.model_dump(mode="json")["product"] == "generated"
 
 
 def test_engines_are_what_their_manifests_say() -> None:
@@ -191,7 +200,16 @@ def test_presets_are_what_their_file_says() -> None:
     order = ["name", "title", "role", "source", "dated", "expires", "warning", "formats", "min_longest_px"]
     order += ["min_width_px", "min_height_px", "changes", "zoom_longest_px", "max_longest_px", "max_sum_px"]
     order += ["max_pixels", "advised_longest_px", "larger_is_fine", "aspect", "max_aspect", "safe_zone"]
-    order += ["fill_min", "fill_advised", "background", "generated", "max_bytes", "severity", "secondary"]
+    order += [
+        "fill_min",
+        "fill_advised",
+        "background",
+        "generated",
+        "locked_product",
+        "max_bytes",
+        "severity",
+        "secondary",
+    ]
     order += ["digital_source_type", "plain_source_type", "file_name", "file_name_without", "advice"]
     assert list(Preset.model_fields) == order
     for preset in presets():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def specs(api: Api, catalogue_id: str) -> dict[tuple[str, str], ShotSpec]:
     rows, _ = api.store.catalogues.rows(api.tenant_id, catalogue_id)
     found: dict[tuple[str, str], ShotSpec] = {}
     for row in rows:
-        ready = row.__class__(**{**vars(row), "masks": (mask.id,)})
+        ready = replace(row, masks=(mask.id,))
         for one in shots_to_accept(record, ready, {mask.id: mask}, ENGINES, costs_of(SECOND, [])[0], api.settings):
             found[item_of(row.item or "").sku, one.scene] = one.spec
     return found
