@@ -250,7 +250,8 @@ function one(id) {
     say(why, reason);
     done.hidden = !training.adapter_id;
     if (training.adapter_id) {
-      const how = training.tag ? `Choose ${training.name} under Adapters, and write ${training.tag} into the prompt.` : `Choose ${training.name} under Adapters.`;
+      const adapter = training.partial ? `${training.name} (step ${training.step})` : training.name;
+      const how = training.tag ? `Choose ${adapter} under Adapters, and write ${training.tag} into the prompt.` : `Choose ${adapter} under Adapters.`;
       done.replaceChildren(h("div", { className: "row" }, h("a", { className: "button primary", href: "/" }, "Use it in the studio")), h("p", { className: "quiet" }, how));
     }
     const at = `${training.step}-${training.status}`;

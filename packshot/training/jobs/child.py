@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -30,7 +31,7 @@ KINDNESS = 5
 
 def main(folder: Path) -> int:
     """Run the training of a folder. Returns the exit status."""
-    threading.Thread(target=_end_with_worker, daemon=True).start()
+    threading.Thread(target=_end_with_worker, args=(folder,), daemon=True).start()
     order = json.loads((folder / ORDER).read_text("utf-8"))
     try:
         _train(folder, order)
@@ -62,9 +63,10 @@ def _train(folder: Path, order: dict[str, Any]) -> None:
     train(folder / OUT, options, spec)
 
 
-def _end_with_worker() -> None:
-    """End this process when its standard input closes. Nothing else is written to it."""
+def _end_with_worker(folder: Path) -> None:
+    """Delete the folder and end this process when its standard input closes. Nothing else is written to it."""
     sys.stdin.buffer.read()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(ORPHANED)
 
 

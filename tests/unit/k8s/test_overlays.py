@@ -171,7 +171,7 @@ def test_what_always_runs_displaces_bursts_and_never_the_reverse(overlays: dict[
     of = {pod.owner: pod.spec.get("priorityClassName") for pod in pods(overlays["production"])}
     assert classes["packshot-serving"]["value"] > classes["packshot-burst"]["value"] > 0
     assert classes["packshot-burst"]["preemptionPolicy"] == "Never"
-    assert {owner.rpartition("/")[2] for owner, name in of.items() if name == "packshot-burst"} == {"paint"}
+    assert {owner.rpartition("/")[2] for owner, name in of.items() if name == "packshot-burst"} == {"paint", "train"}
     serving = {owner.rpartition("/")[2] for owner, name in of.items() if name == "packshot-serving"}
     assert serving == {"head", "cpu", "segment", "packshot-edge", "packshot-redis"}
 
