@@ -1,8 +1,7 @@
 // What every page of the studio has: icons, colours, dialogs, signing in and out.
 
 import * as api from "./api.js";
-import { wireSignIn } from "./signin.js";
-import { $, icon, sorry, wireDialogs } from "./widgets.js";
+import { $, icon, loaded, sorry, wireDialogs } from "./widgets.js";
 
 /** Fill in the icons and wire the buttons and dialogs of the page's frame. */
 export function open() {
@@ -10,7 +9,7 @@ export function open() {
   wireTheme();
   wireDialogs();
   if (!$("sign-out")) return; // a page for people without a key
-  wireSignIn();
+  api.onUnauthorized(async (again) => (await loaded("signin")).ask(again));
   wireSignOut();
 }
 

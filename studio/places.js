@@ -1,6 +1,8 @@
 // The places of a verdict's findings: frames over a picture, for the step Choose and the set report.
 
-import { h } from "./widgets.js";
+import { h, sheet } from "./widgets.js";
+
+sheet("places");
 
 /** The findings that are not ok and have a place in the picture. */
 export const placed = ({ findings }) => findings.filter(({ box, level }) => box && level !== "ok");

@@ -4,39 +4,37 @@ import * as api from "./api.js";
 import { $, h, openDialog, say } from "./widgets.js";
 import { plain } from "./words.js";
 
-/** Show the dialog when a request needs a key, and repeat the request afterwards. */
-export function wireSignIn() {
-  let dialog = null;
-  api.onUnauthorized(
-    (again) =>
-      new Promise((resolve) => {
-        dialog ??= made();
-        $("key").value = "";
-        $("sign-in-again").hidden = !again;
-        $("sign-in-first").hidden = again;
-        say($("key-problem"), "");
-        if (!dialog.open) openDialog(dialog);
-        const submit = async (event) => {
-          event.preventDefault();
-          try {
-            await api.openSession($("key").value.trim());
-          } catch (problem) {
-            if (!problem.code) throw problem;
-            const wrong = problem.code === "unauthorized" || problem.code === "invalid_request";
-            const { title, remedy } = plain(problem);
-            say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask the operator for a new one." : `${title} ${remedy}`);
-            return;
-          }
-          $("sign-in-form").removeEventListener("submit", submit);
-          $("key").value = "";
-          dialog.close();
-          $("sign-out").hidden = false;
-          resolve();
-          for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
-        };
-        $("sign-in-form").addEventListener("submit", submit);
-      }),
-  );
+let dialog = null;
+
+/** Show the dialog, and resolve when a session is open. `again`: an earlier one has ended. */
+export function ask(again) {
+  return new Promise((resolve) => {
+    dialog ??= made();
+    $("key").value = "";
+    $("sign-in-again").hidden = !again;
+    $("sign-in-first").hidden = again;
+    say($("key-problem"), "");
+    if (!dialog.open) openDialog(dialog);
+    const submit = async (event) => {
+      event.preventDefault();
+      try {
+        await api.openSession($("key").value.trim());
+      } catch (problem) {
+        if (!problem.code) throw problem;
+        const wrong = problem.code === "unauthorized" || problem.code === "invalid_request";
+        const { title, remedy } = plain(problem);
+        say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask the operator for a new one." : `${title} ${remedy}`);
+        return;
+      }
+      $("sign-in-form").removeEventListener("submit", submit);
+      $("key").value = "";
+      dialog.close();
+      $("sign-out").hidden = false;
+      resolve();
+      for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
+    };
+    $("sign-in-form").addEventListener("submit", submit);
+  });
 }
 
 function made() {
