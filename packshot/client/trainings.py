@@ -46,11 +46,12 @@ class Trainings:
         """Get a training in its present state."""
         return self._send(_get(training_id))
 
-    def wait(self, training_id: str, *, progress: Told = lambda _: None, poll_s: float = POLL_S) -> TrainingAnswer:
+    def wait(self, training_id: str, *, progress: Told | None = None, poll_s: float = POLL_S) -> TrainingAnswer:
         """Return the training when it has ended. `progress` is called with each state that is seen."""
         while True:
             found = self.get(training_id)
-            progress(found)
+            if progress is not None:
+                progress(found)
             if found.status in ENDED:
                 return found
             time.sleep(poll_s)
@@ -87,13 +88,12 @@ class AsyncTrainings:
         """Get a training in its present state."""
         return await self._send(_get(training_id))
 
-    async def wait(
-        self, training_id: str, *, progress: Told = lambda _: None, poll_s: float = POLL_S
-    ) -> TrainingAnswer:
+    async def wait(self, training_id: str, *, progress: Told | None = None, poll_s: float = POLL_S) -> TrainingAnswer:
         """Return the training when it has ended. `progress` is called with each state that is seen."""
         while True:
             found = await self.get(training_id)
-            progress(found)
+            if progress is not None:
+                progress(found)
             if found.status in ENDED:
                 return found
             await asyncio.sleep(poll_s)
