@@ -263,7 +263,7 @@ def test_the_setting_names_engines_where_a_profile_names_none(monkeypatch: pytes
     monkeypatch.setenv("PACKSHOT_ENGINES", "mini, sd15")
     application = serve_config(load_profile("laptop"))["applications"][0]
     assert application["args"] == {"engines": ["mini", "sd15"], "segmenter": "mini", "trainer": True}
-    assert [one["name"] for one in application["deployments"]] == ["generator-sd15"]
+    assert [one["name"] for one in application["deployments"]] == ["trainer", "generator-sd15"]
 
 
 def test_every_stage_of_the_laptop_may_be_awake_with_two_further_engines() -> None:
