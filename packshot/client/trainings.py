@@ -24,10 +24,6 @@ POLL_S = 2.0
 Told = Callable[[TrainingAnswer], object]
 
 
-def ignore(training: TrainingAnswer) -> None:
-    """Tell nobody."""
-
-
 class Trainings:
     """A client's trainings. Every method raises the `PackshotError` that the server raised."""
 
@@ -50,11 +46,12 @@ class Trainings:
         """Get a training in its present state."""
         return self._send(_get(training_id))
 
-    def wait(self, training_id: str, *, progress: Told = ignore, poll_s: float = POLL_S) -> TrainingAnswer:
+    def wait(self, training_id: str, *, progress: Told | None = None, poll_s: float = POLL_S) -> TrainingAnswer:
         """Return the training when it has ended. `progress` is called with each state that is seen."""
         while True:
             found = self.get(training_id)
-            progress(found)
+            if progress is not None:
+                progress(found)
             if found.status in ENDED:
                 return found
             time.sleep(poll_s)
@@ -91,11 +88,12 @@ class AsyncTrainings:
         """Get a training in its present state."""
         return await self._send(_get(training_id))
 
-    async def wait(self, training_id: str, *, progress: Told = ignore, poll_s: float = POLL_S) -> TrainingAnswer:
+    async def wait(self, training_id: str, *, progress: Told | None = None, poll_s: float = POLL_S) -> TrainingAnswer:
         """Return the training when it has ended. `progress` is called with each state that is seen."""
         while True:
             found = await self.get(training_id)
-            progress(found)
+            if progress is not None:
+                progress(found)
             if found.status in ENDED:
                 return found
             await asyncio.sleep(poll_s)
