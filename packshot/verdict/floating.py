@@ -13,6 +13,8 @@ from packshot.verdict.seen import Seen, share_box
 
 __all__ = ["floating_finding"]
 
+LEAST_PX = 8
+"""Height of the smallest product that is judged. The rows around a smaller one say nothing of it."""
 BESIDE = 0.6
 """How far beside the product the ground is read, as a share of the product's size."""
 LEAST_BESIDE_PX = 8
@@ -43,6 +45,8 @@ def floating_finding(seen: Seen) -> Finding:
     """
     x0, y0, x1, y1 = seen.box
     height = y1 - y0
+    if height < LEAST_PX:
+        return Finding("floating", "ok", "the product is too small to see whether it stands on the ground")
     if (hang := _hang_px(seen)) > MAX_HANG * height:
         share = hang / height
         detail = f"the ground begins {share:.0%} of the product's height below its base; place it lower, or use"

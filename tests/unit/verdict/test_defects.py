@@ -36,11 +36,16 @@ def _with_shadow(scene: U8, y: int) -> U8:
     return np.rint(scene * (1 - cv2.GaussianBlur(dark, (0, 0), 3))[..., None]).astype(np.uint8)
 
 
-def _found(scene: U8, colour: tuple[int, int, int] = RED, spec: ShotSpec | None = None) -> dict[str, Finding]:
+def _found(
+    scene: U8,
+    colour: tuple[int, int, int] = RED,
+    spec: ShotSpec | None = None,
+    box: tuple[int, int, int, int] = BOX,
+) -> dict[str, Finding]:
     pixels = np.zeros((SIDE, SIDE, 4), np.uint8)
-    x0, y0, x1, y1 = BOX
+    x0, y0, x1, y1 = box
     pixels[y0:y1, x0:x1] = (*colour, 255)
-    flat = Flat(pixels, (BOX,))
+    flat = Flat(pixels, (box,))
     picture = np.where(flat.alpha[..., None] > 0, flat.rgb, scene)
     shot = spec or spec_of("a", canvas=Canvas(SIDE, SIDE))
     return {one.check: one for one in defect_findings(flat, picture, scene, shot)}
@@ -60,6 +65,13 @@ def test_a_product_before_the_wall_floats_over_the_ground_below() -> None:
     assert floating.value == pytest.approx(0.25, abs=0.05)
     assert floating.box is not None
     assert floating.box == pytest.approx((90 / SIDE, 179 / SIDE, 150 / SIDE, 205 / SIDE), abs=0.02)
+
+
+@pytest.mark.parametrize(("height", "level"), [(3, "ok"), (30, "failed")])
+def test_a_speck_is_not_said_to_float(height: int, level: str) -> None:
+    floating = _found(_scene(ground_y=205), box=(118, 180 - height, 122, 180))["floating"]
+    assert floating.level == level
+    assert ("too small" in floating.detail) == (level == "ok")
 
 
 def test_a_table_whose_front_is_seen_below_the_product_is_its_ground() -> None:
