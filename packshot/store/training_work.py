@@ -117,7 +117,7 @@ class TrainingWork:
             row = _held(connection, claim)
             old = [key for name in given if (key := row._mapping[name]) is not None]
             self._references.take(connection, files)
-            values: dict[str, Any] = dict(zip(given, (file.key for file in files), strict=True))
+            values: dict[str, object] = dict(zip(given, (file.key for file in files), strict=True))
             values |= {"due_at": Now() + self._lease_s, "device_s": training.c.device_s + progress.spent_s}
             values |= {"step": progress.step, "loss": progress.loss}
             if progress.state is not None:
@@ -187,7 +187,7 @@ class TrainingWork:
         adapter_id: str | None = None,
         step: int | None = None,
     ) -> TrainingRecord:
-        values: dict[str, Any] = {
+        values: dict[str, object] = {
             "status": how.status,
             "worker": None,
             "ended": None if how.ended is None else storable(how.ended),

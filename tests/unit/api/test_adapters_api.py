@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ OTHER = {
 
 def post(api: Api, data: bytes | None = None, **texts: str) -> httpx.Response:
     files = {"file": ("a.safetensors", peft_file(LORA) if data is None else data, "application/octet-stream")}
-    return api.http.post("/v1/adapters", files=files, data={"name": f"Look {next(NUMBERS)}", **texts})
+    return api.http.post("/v1/adapters", files=files, data={"name": f"Look {secrets.token_hex(4)}", **texts})
 
 
 def added(api: Api, data: bytes | None = None, **texts: str) -> dict[str, Any]:

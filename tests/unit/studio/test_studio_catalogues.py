@@ -118,7 +118,7 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
 
 def test_a_new_catalogue_takes_a_style_of_ones_own(visit: Callable[..., Visit], light: Light, tmp_path: Path) -> None:
     style = light.api.anyone.post("/v1/styles", json={"name": "Harbour", "palette": ["#2233aa"]}).json()["id"]
-    page = visit().page("", "/catalogues")
+    page = visit().page("new", "/catalogues")
     page.get_by_label("Pick a folder").set_input_files(folder_of(tmp_path))
     page.get_by_label("Words of scene 1").fill("on a marble table")
     with page.expect_request(lambda sent: f"style={style}" in sent.url) as asked:

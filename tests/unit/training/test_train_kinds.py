@@ -39,7 +39,13 @@ PARTS = ("vae", "text_encoder", "tokenizer", "unet", "scheduler", "safety_checke
 
 def spec(kind: Kind, pack: str, pictures: Path, **more: Any) -> TrainingSpec:
     """A training of four steps."""
-    given: dict[str, Any] = {"repeats": 2, "epochs": 1, "batch": len(list(pictures.glob("*.txt"))) // 2, "rank": 2}
+    given: dict[str, Any] = {
+        "repeats": 2,
+        "epochs": 1,
+        "batch": len(list(pictures.glob("*.txt"))) // 2,
+        "rank": 2,
+        "precision": "fp32",
+    }
     return TrainingSpec(kind=kind, name="acme", pack=pack, pictures=pictures, **(given | more))
 
 
