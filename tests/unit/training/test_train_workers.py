@@ -32,7 +32,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def alone(pictures: Path, tiny_packs: Path) -> Path:
     """The folder of a training in this process."""
     out = pictures.with_name("alone")
-    given: dict[str, Any] = {"repeats": 3, "epochs": 20, "batch": 4, "rank": 2}
+    given: dict[str, Any] = {"repeats": 3, "epochs": 20, "batch": 4, "rank": 2, "precision": "fp32"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PACKSHOT_PACK_PATH", str(tiny_packs))
         spec = TrainingSpec(kind="lora", name="acme", pack="tiny-mini", pictures=pictures, check_every=5, **given)
@@ -46,7 +46,8 @@ def on_ray(pictures: Path, packs: Path, out: Path, workers: int) -> subprocess.P
     environment.pop("RAY_ADDRESS", None)
     words = ("train", "lora", str(pictures), "--out", str(out), "--pack", "tiny-mini", "--name", "acme", "--json")
     steps = ("--repeats", "3", "--epochs", "20", "--batch", "4", "--rank", "2", "--lr", "0.002", "--check-every", "5")
-    command = [sys.executable, "-m", "packshot.cli", *words, *steps, "--workers", str(workers)]
+    exactly = ("--precision", "fp32")  # in bf16 two runs that should be equal differ by rounding
+    command = [sys.executable, "-m", "packshot.cli", *words, *steps, *exactly, "--workers", str(workers)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
