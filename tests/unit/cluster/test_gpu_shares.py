@@ -161,7 +161,7 @@ def test_sdxl_fits_one_gpu_of_24_gb_as_its_page_says(tmp_path: Path) -> None:
     del whole["stages"]["detector"]
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(whole))
     found = check(changed(tmp_path, yaml.safe_load(told), str(tmp_path / "base.yaml")))
-    assert found["generator"].batch == 6
+    assert found["generator"].batch == 5
 
 
 def test_memory_that_the_manifest_states_counts_where_it_is_more() -> None:
