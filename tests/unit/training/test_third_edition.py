@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from packshot.training.fit import bf16_where_fast
 from packshot.training.progress import TrainingOptions, read_checkpoint
-from training.mini import latents, painter, traced, vae
+from training.mini import edition, latents, painter, traced, vae
 from training.mini.data import read_shards, write_shards
 from training.mini.painter import control_from
 from training.mini.warm import warm
@@ -98,6 +100,20 @@ def test_a_backdrop_that_is_not_seen_is_not_said() -> None:
     said = " ".join(describe(values, rng, whole=True) for _ in range(60))
     assert "wood" in said
     assert not {"curtain", "wall", "backdrop", "behind"} & set(said.replace(",", " ").split())
+
+
+@pytest.mark.parametrize("processes", [1, 3, 14])
+def test_an_editions_processes_draw_every_kind_of_scene_and_none_twice(processes: int) -> None:
+    commands = edition.renderers(processes)
+    kinds = {(command[0], command[command.index("--size") + 1]) for command in commands}
+    assert kinds == {("scenes", "256"), ("scenes", "512"), ("alike", "256")}
+    seeds = [int(command[command.index("--seed") + 1]) for command in commands]
+    assert len(set(seeds)) == len(commands) == max(3, processes)
+
+
+def test_an_edition_fails_with_the_training_that_failed() -> None:
+    with pytest.raises(RuntimeError, match="a training failed"):
+        edition._end(subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
 
 
 def test_the_decoder_gives_twice_the_encoded_size() -> None:
