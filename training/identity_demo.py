@@ -31,7 +31,7 @@ from packshot.training.samples import Scene, paint
 from packshot.training.spec import TrainingSpec
 from packshot.training.train import train
 from packshot.types import U8, Photo
-from training.scenes.render import _one, _sample_attributes
+from training.scenes.render import render_one, sample_attributes
 from training.scenes.shapes import Shapes, sample_shapes
 from training.scenes.words import FAMILIES, FIELDS, MATERIALS, in_full
 
@@ -55,14 +55,14 @@ def views(yaws: Sequence[float], seed: int) -> list[tuple[U8, U8, str]]:
     """(picture uint8 SxSx3, mask uint8 SxS, caption) of the one product at each angle, in scenes of their own."""
     product = sample_shapes([FAMILY], [MATERIAL], np.random.default_rng(PRODUCT_SEED))
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    attributes = _sample_attributes(len(yaws), rng, [FAMILY], [MATERIAL])
+    attributes = sample_attributes(len(yaws), rng, [FAMILY], [MATERIAL])
     attributes[:, FIELDS.index("family")] = FAMILIES.index(FAMILY)
     attributes[:, FIELDS.index("material")] = MATERIALS.index(MATERIAL)
     made = []
     for row, yaw in zip(attributes, yaws, strict=True):
         turned = Shapes(**vars(product) | {"yaw": torch.tensor([yaw])})
         one = turned.one(0, "cpu")
-        image, mask, *_ = _one(row, [one], False, SIZE_PX, 0.0, rng, generator, torch.device("cpu"), "product")
+        image, mask, *_ = render_one(row, [one], False, SIZE_PX, 0.0, rng, generator, torch.device("cpu"), "product")
         caption = in_full(dict(zip(FIELDS, row.tolist(), strict=True)))
         made.append((image.numpy(), (mask.numpy() * 255).round().astype(np.uint8), caption))
     return made

@@ -79,9 +79,10 @@ def product_edges(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return edges
 
 
-def _sample_attributes(
+def sample_attributes(
     count: int, rng: np.random.Generator, families: Sequence[str], materials: Sequence[str]
 ) -> np.ndarray:
+    """The random attributes of `count` scenes, int64 (count, len(FIELDS))."""
     surfaces = rng.choice(
         len(SURFACES), count, p=(0.12, 0.10, 0.12, 0.07, 0.07, 0.08, 0.07, 0.13, 0.06, 0.07, 0.05, 0.06)
     )
@@ -133,7 +134,7 @@ def render(
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     device = torch.device(device)
-    attributes = _sample_attributes(batch_size, rng, families, pool)
+    attributes = sample_attributes(batch_size, rng, families, pool)
     first = np.arange(batch_size) // alike * alike
     attributes[:, OF_SCENE] = attributes[first][:, OF_SCENE]
     shapes = sample_shapes([FAMILIES[i] for i in attributes[:, 7]], [MATERIALS[i] for i in attributes[:, 9]], rng)
@@ -143,7 +144,7 @@ def render(
     for b in range(batch_size):
         products = [*_neighbour(shapes.colours[b], clutter, families, pool, rng, device), shapes.one(b, device)]
         cup = FAMILIES[attributes[b, 7]] == "cup"
-        drawn.append(_one(attributes[b], products, cup, size_px, mixed_light, rng, generator, device, shown))
+        drawn.append(render_one(attributes[b], products, cup, size_px, mixed_light, rng, generator, device, shown))
     image, mask, product, part, depth, normals = (torch.stack(column) for column in zip(*drawn, strict=True))
     host_image, host_mask = image.cpu().numpy(), mask.cpu().numpy()
     edges = np.stack([product_edges(i, m) for i, m in zip(host_image, host_mask, strict=True)])
@@ -225,7 +226,7 @@ def _light(side: float, soft: bool, tint: int, night: bool, rng: np.random.Gener
     return Light((key / key.norm()).to(device), torch.tensor(_TINT_RGB[tint], device=device), ambient, soft)
 
 
-def _one(
+def render_one(
     row: np.ndarray,
     products: list[Product],
     cup: bool,
