@@ -13,13 +13,15 @@ RUN = Path(__file__).parents[2] / ".ci/run-tests"
 SCRIPT = """#!{python}
 import pathlib, signal, sys, time
 ray = "tests/graph" in sys.argv
-print("with Ray" if ray else "without", flush=True)
+sys.stdout.write("with Ray\\n" if ray else "without\\n")  # whole lines, for two processes write to one pipe
+sys.stdout.flush()
 def interrupted(*_):
     pathlib.Path({told!r}).write_text("interrupted")
     sys.exit(2)
 signal.signal(signal.SIGINT, interrupted)
 if {waits}:
-    print("waits", flush=True)
+    sys.stdout.write("waits\\n")
+    sys.stdout.flush()
     time.sleep(60)
 sys.exit({codes}[ray])
 """
