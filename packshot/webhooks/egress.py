@@ -101,7 +101,7 @@ class Egress:
 
     async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> Answered:
         try:
-            answer = await self._open(url, body, headers, TIMEOUT_S)
+            answer = await self._open(url, body, headers)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return Answered(None, f"no connection: {error}"[:200])
         except httpx.HTTPError as error:
@@ -126,7 +126,7 @@ class Egress:
         reached = False
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._open(_parsed(url), body, plain, timeout_s)
+                answer = await self._open(_parsed(url), body, plain)
                 reached = True
                 try:
                     if int(answer.headers.get("content-length") or 0) > max_bytes:
@@ -145,15 +145,18 @@ class Egress:
         named = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status_code, named, read)
 
-    async def _open(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], timeout_s: float) -> httpx.Response:
-        """Send a POST, and return the answer before its body. Close it. Raises httpx.HTTPError without an answer."""
+    async def _open(self, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """Send a POST, and return the answer before its body. Close it. Raises httpx.HTTPError without an answer.
+
+        The caller limits the time. A second clock here, of the same length, would sometimes be first.
+        """
         addresses = await self._addresses(url)
         sent = {**headers, "host": url.netloc.decode("ascii"), "connection": "close"}
         named = {"sni_hostname": url.raw_host.decode("ascii")}  # the certificate is checked against this name
         failed: httpx.HTTPError = httpx.ConnectError("no address")
         for address in addresses[:MAX_ADDRESSES]:
             request = self._client.build_request(
-                "POST", url.copy_with(host=address), content=body, headers=sent, extensions=named, timeout=timeout_s
+                "POST", url.copy_with(host=address), content=body, headers=sent, extensions=named, timeout=None
             )
             try:
                 return await self._client.send(request, stream=True)
@@ -182,7 +185,6 @@ class Egress:
             verify=self._tls or httpx.create_ssl_context(),
             trust_env=False,
             follow_redirects=False,
-            timeout=TIMEOUT_S,
             limits=httpx.Limits(max_keepalive_connections=0),  # each attempt connects to addresses checked for it
         )
 

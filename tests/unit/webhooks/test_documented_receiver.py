@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cluster.local import free_port
 from packshot.contract.webhooks import ImageReviewed
 from packshot.store.outbox import publish
 from packshot.store.store import Store
@@ -23,9 +24,7 @@ REVIEWED = ImageReviewed(id="im_1", url="/v1/images/im_1", shot_id="sh_1", versi
 def test_the_receiver_of_the_page_takes_what_is_signed_and_refuses_the_rest(store: Store, tmp_path: Path) -> None:
     [program] = re.findall(r"^```python\n(.*?standardwebhooks.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     (tmp_path / "receiver.py").write_text(program)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port("127.0.0.1")
     tenant = store.tenants.local().id
     ours, theirs = (store.webhooks.add(tenant, f"http://127.0.0.1:{port}/", ["image.reviewed"]) for _ in range(2))
     environment = {**os.environ, "WEBHOOK_SECRET": ours.secret, "PORT": str(port)}

@@ -21,7 +21,7 @@ from packshot.store.outbox import publish
 from packshot.store.records import Tenant
 from packshot.store.schema_webhooks import webhook, webhook_message
 from packshot.store.store import Store
-from packshot.webhooks import Egress, Sender
+from packshot.webhooks import Egress, Sender, egress
 from tests.receiver import Received, Receiver, receiving, status, wait_until
 
 REVIEWED = ImageReviewed(id="im_1", url="/v1/images/im_1", shot_id="sh_1", version=1, state="approved", note="ß ☀")
@@ -136,12 +136,13 @@ async def test_a_sender_that_dies_before_it_records_sends_again_under_the_same_i
 
 
 async def test_two_senders_share_the_work_and_a_slow_receiver_holds_up_itself_alone(
-    store: Store, tenant: Tenant, receiver: Receiver
+    store: Store, tenant: Tenant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(egress, "TIMEOUT_S", 120.0)  # no attempt is given up, however long the quick receiver takes
     held = threading.Event()
 
     def slow(handler: BaseHTTPRequestHandler) -> None:
-        held.wait(30)
+        held.wait(120)
         status(handler, 204)
 
     senders = [Sender(store.outbound, Egress(allow_loopback=True)) for _ in range(2)]
