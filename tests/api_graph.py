@@ -73,6 +73,9 @@ ENGINES = tuple(
     for name in ("mini", "second")
 )
 
+WAIT_S = 120.0
+"""How long a test waits for an answer that must come, in seconds: the machine may do much else."""
+
 
 class BoxGraph:
     """A `Graph` whose segmenter needs no model. Clicks wait until `hold` is set.
@@ -338,9 +341,9 @@ def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> It
         new, other = store.keys.create("brand"), store.keys.create("stranger")
         try:
             with (
-                httpx.Client(base_url=url, headers=_bearer(new.secret), timeout=20, trust_env=False) as http,
-                httpx.Client(base_url=url, headers=_bearer(other.secret), timeout=20, trust_env=False) as stranger,
-                httpx.Client(base_url=url, timeout=20, trust_env=False) as anyone,
+                httpx.Client(base_url=url, headers=_bearer(new.secret), timeout=WAIT_S, trust_env=False) as http,
+                httpx.Client(base_url=url, headers=_bearer(other.secret), timeout=WAIT_S, trust_env=False) as stranger,
+                httpx.Client(base_url=url, timeout=WAIT_S, trust_env=False) as anyone,
             ):
                 yield Api(url, http, stranger, anyone, new.secret, new.record.id, store, graph, settings, registry)
         finally:

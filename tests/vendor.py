@@ -137,7 +137,7 @@ def floods(vendor: Vendor, handler: BaseHTTPRequestHandler) -> None:
 def stalls(vendor: Vendor, handler: BaseHTTPRequestHandler) -> None:
     """Bill the call, and say nothing until the caller leaves."""
     vendor.bill()
-    handler.connection.settimeout(20)
+    handler.connection.settimeout(120)
     handler.connection.recv(1)
 
 

@@ -214,7 +214,7 @@ def from_schema(target: Target, examples: int) -> Row:
 
     schemathesis.serializer.alias("application/zip", "application/octet-stream")
     headers = {"Authorization": f"Bearer {target.key}"}
-    schema = schemathesis.openapi.from_url(f"{target.url}/openapi.json", headers=headers, wait_for_schema=10)
+    schema = schemathesis.openapi.from_url(f"{target.url}/openapi.json", headers=headers, wait_for_schema=60)
     checks = [
         not_a_server_error,
         status_code_conformance,

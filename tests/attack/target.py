@@ -45,7 +45,7 @@ def target() -> Iterator[Target]:
             assert process.stdout is not None
             yield Target(**json.loads(process.stdout.readline()))
         finally:
-            process.communicate(timeout=30)  # it ends when its stdin closes
+            process.communicate(timeout=120)  # it ends when its stdin closes
 
 
 async def _as_a_real_graph(self: BoxGraph, timeout_s: float) -> None:

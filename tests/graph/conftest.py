@@ -57,7 +57,7 @@ def metrics_every_s() -> float:
 
 @pytest.fixture(scope="session")
 def http(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=120) as client:
+    with httpx.Client(base_url=url, timeout=180) as client:
         yield client
 
 

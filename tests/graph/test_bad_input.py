@@ -141,5 +141,5 @@ def test_a_mask_that_was_deleted_meanwhile_is_refused(
 
 
 def test_after_all_that_a_shot_is_done(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
-    shot = http.post("/v1/shots", json=shot_of(seed=5), headers={"Prefer": "wait=90"}).json()
+    shot = http.post("/v1/shots", json=shot_of(seed=5), headers={"Prefer": "wait=120"}).json()
     assert shot["status"] == "done"

@@ -23,7 +23,7 @@ from tests.debian_tools import missing
 from tests.specs import spec_of
 from tests.unit.store.postgres_server import NoPostgres, postgres_server
 
-WITHIN_S = 60.0
+WITHIN_S = 200.0
 NEVER_POLLED_S = 600.0
 """A poll's interval that no test outlives: what happens then, a notification has started."""
 OTHERS = "others"

@@ -14,11 +14,11 @@ from packshot.settings import Settings
 from packshot.store.store import Store
 
 SHOTS = 8
-LIMIT_S = 120.0
+LIMIT_S = 240.0
 """Serve replaces a dead replica in a few seconds on an idle machine."""
 
 
-@pytest.mark.timeout(LIMIT_S + 30)
+@pytest.mark.timeout(LIMIT_S + 60)
 def test_the_finishers_death_loses_nothing(
     http: httpx.Client,
     home: Path,

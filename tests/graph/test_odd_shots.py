@@ -118,7 +118,7 @@ def test_a_transparent_cutout_is_found_by_itself_and_shot(
     found, truth = read_png(http.get(mask["url"]).content) > 0, cutout[..., 3] >= 128
     assert np.count_nonzero(found & truth) / np.count_nonzero(found | truth) > 0.9
     shot = http.post(
-        "/v1/shots", json=shot_of(layers=[{"mask_id": mask["id"]}], steps=2), headers={"Prefer": "wait=60"}
+        "/v1/shots", json=shot_of(layers=[{"mask_id": mask["id"]}], steps=2), headers={"Prefer": "wait=120"}
     ).json()
     assert findings(shot)["lock"]["level"] == findings(shot)["scene"]["level"] == "ok"
 

@@ -47,7 +47,7 @@ def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(
     shot = http.post(
         "/v1/shots",
         json=shot_of(layers=[layer], canvas={"width": canvas, "height": canvas}),
-        headers={"Prefer": "wait=90"},
+        headers={"Prefer": "wait=120"},
     ).json()
     assert shot["status"] == "done"
     image = shot["images"][0]
@@ -81,7 +81,9 @@ def corner_in_photo(cutout: U8, bbox: list[int]) -> tuple[int, int]:
 def test_a_white_packshot_is_white_and_needs_no_engine(
     http: httpx.Client, shot_of: Callable[..., dict[str, Any]]
 ) -> None:
-    shot = http.post("/v1/shots", json=shot_of(background="white", shadow="none"), headers={"Prefer": "wait=60"}).json()
+    shot = http.post(
+        "/v1/shots", json=shot_of(background="white", shadow="none"), headers={"Prefer": "wait=120"}
+    ).json()
     picture = get_picture(http, shot["images"][0])
     assert (picture[:5] == 255).all()
 
@@ -89,13 +91,13 @@ def test_a_white_packshot_is_white_and_needs_no_engine(
 def test_the_same_request_gives_the_same_bytes(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     pictures = []
     for _ in range(2):
-        shot = http.post("/v1/shots", json=shot_of(seed=11), headers={"Prefer": "wait=60"}).json()
+        shot = http.post("/v1/shots", json=shot_of(seed=11), headers={"Prefer": "wait=120"}).json()
         pictures.append(http.get(shot["images"][0]["url"]).content)
     assert pictures[0] == pictures[1]
 
 
 def test_server_timing_tells_the_stages(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
-    answer = http.post("/v1/shots", json=shot_of(seed=12), headers={"Prefer": "wait=60"})
+    answer = http.post("/v1/shots", json=shot_of(seed=12), headers={"Prefer": "wait=120"})
     told = {
         name: float(ms) for name, ms in (part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     }
@@ -130,7 +132,7 @@ def test_a_webhook_hears_of_the_end_of_a_shot(http: httpx.Client, shot_of: Calla
         wanted = {"url": f"http://127.0.0.1:{receiver.port}/hook", "events": ["shot.ended"]}
         hook = http.post("/v1/webhooks", json=wanted).json()
         asked = shot_of(background="white", sku="MUG-01")
-        shot = http.post("/v1/shots", json=asked, headers={"prefer": "wait=60"}).json()
+        shot = http.post("/v1/shots", json=asked, headers={"prefer": "wait=120"}).json()
         wait_until(lambda: len(receiver.got) > 0)
         told = Webhook(hook["secret"]).verify(receiver.got[0].body, receiver.got[0].headers)
         assert (told["type"], told["data"]["id"], told["data"]["sku"]) == ("shot.ended", shot["id"], "MUG-01")
@@ -142,7 +144,7 @@ def test_sixteen_first_clicks_cost_one_encode(http: httpx.Client, metrics_every_
     from packshot.imaging.codec import encode_png
 
     photo = http.post("/v1/photos", files={"file": ("cat.png", encode_png(skimage.data.chelsea()), "image/png")}).json()
-    quiet_s = 5 * metrics_every_s
+    quiet_s = 10 * metrics_every_s
     before = encodes(http, quiet_s, at_least=0)
 
     def click(x: int) -> httpx.Response:
@@ -163,7 +165,7 @@ def encodes(http: httpx.Client, quiet_s: float, at_least: float) -> float:
         value = float(found[1]) if found else 0.0
         if value != seen:
             seen, since = value, time.monotonic()
-        assert time.monotonic() - since < 30
+        assert time.monotonic() - since < 120
         time.sleep(0.2)
     return seen
 
@@ -173,7 +175,7 @@ def test_a_cancelled_shot_ends_cancelled_at_the_next_step(
 ) -> None:
     shot = http.post("/v1/shots", json=shot_of(steps=100, images=4)).json()
     assert http.delete(f"/v1/shots/{shot['id']}").status_code == 202
-    (ended,) = finished([shot["id"]], timeout_s=20)
+    (ended,) = finished([shot["id"]], timeout_s=120)
     assert ended["status"] == "cancelled"
     assert ended["images"] == []
     assert http.delete(f"/v1/shots/{shot['id']}").json()["code"] == "already_finished"

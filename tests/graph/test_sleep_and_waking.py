@@ -50,7 +50,7 @@ def test_the_generator_sleeps_and_wakes_for_a_shot(tmp_path: Path) -> None:
         wait_for(0, IDLE_S + 90)
         assert http.get("/readyz").status_code == 200  # the gateway is awake
         body = {"layers": [{"mask_id": click["masks"][0]["id"]}], "canvas": {"width": 256, "height": 256}, "steps": 4}
-        shot = http.post("/v1/shots", json={**body, "prompt": "on marble"}, headers={"prefer": "wait=60"}).json()
+        shot = http.post("/v1/shots", json={**body, "prompt": "on marble"}, headers={"prefer": "wait=120"}).json()
         while shot["status"] not in ("done", "failed"):
             shot = http.get(f"/v1/shots/{shot['id']}").json()
             time.sleep(0.5)

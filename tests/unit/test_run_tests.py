@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, interrupted)
 if {waits}:
     sys.stdout.write("waits\\n")
     sys.stdout.flush()
-    time.sleep(60)
+    time.sleep(250)
 sys.exit({codes}[ray])
 """
 
@@ -37,7 +37,7 @@ def fake(folder: Path, codes: tuple[int, int] = (0, 0), waits: str = "False") ->
 
 @pytest.mark.parametrize(("codes", "wanted"), [((0, 0), 0), ((1, 0), 1), ((0, 1), 1), ((2, 1), 2)])
 def test_it_fails_where_either_part_fails(codes: tuple[int, int], wanted: int, tmp_path: Path) -> None:
-    done = subprocess.run([RUN, fake(tmp_path, codes)], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([RUN, fake(tmp_path, codes)], capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == wanted
     lines = done.stdout.splitlines()
     assert {"ray | with Ray", "without"} <= set(lines)
@@ -51,5 +51,5 @@ def test_whoever_ends_it_leaves_no_cluster(tmp_path: Path) -> None:
         while process.stdout.readline() != "ray | waits\n":
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 143
+        assert process.wait(200) == 143
     assert (tmp_path / "told").read_text() == "interrupted"

@@ -54,6 +54,7 @@ def test_a_photo_becomes_an_approved_download(
     expect(page.locator(".shot").first).to_contain_text("2 pictures are ready")  # the status line soon forgets it
 
     page.get_by_role("spinbutton", name="Steps").fill("100")
+    page.get_by_role("spinbutton", name="Pictures").fill("8")  # so that it lasts until the page has cancelled it
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("status")).to_contain_text(PAINTING)
     page.get_by_role("button", name="Cancel").click()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.api_graph import Api, code_of, png
+from tests.api_graph import WAIT_S, Api, code_of, png
 
 
 @pytest.fixture
@@ -17,7 +17,9 @@ def admin(api: Api) -> Iterator[httpx.Client]:
 
 
 def _client(api: Api, secret: str) -> httpx.Client:
-    return httpx.Client(base_url=api.url, headers={"authorization": f"Bearer {secret}"}, trust_env=False, timeout=20)
+    return httpx.Client(
+        base_url=api.url, headers={"authorization": f"Bearer {secret}"}, trust_env=False, timeout=WAIT_S
+    )
 
 
 def test_a_spent_budget_answers_402_with_the_time_of_the_next(api: Api, admin: httpx.Client) -> None:

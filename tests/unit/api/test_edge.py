@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 import packshot
 from packshot.api.limits import MAX_JSON_BYTES
-from tests.api_graph import Api, code_of, running
+from tests.api_graph import WAIT_S, Api, code_of, running
 
 
 def test_every_answer_carries_one_request_id(api: Api) -> None:
@@ -56,7 +56,7 @@ def test_every_answer_names_the_servers_version(api: Api) -> None:
 
 def test_a_body_declared_over_the_limit_is_refused_unread(api: Api) -> None:
     head = b"POST /v1/photos HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), timeout=WAIT_S) as connection:
         connection.sendall(head)
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 

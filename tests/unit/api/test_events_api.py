@@ -13,7 +13,7 @@ from httpx import Response
 from packshot.client import Client
 from packshot.contract.events import PreviewEvent
 from packshot.errors import Unauthorized
-from tests.api_graph import Api, code_of
+from tests.api_graph import WAIT_S, Api, code_of
 
 
 def read(answer: Response) -> list[tuple[str, Any, str]]:
@@ -60,7 +60,7 @@ def test_a_stream_tells_the_way_of_a_shot_and_ends(api: Api) -> None:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < give_up_at
         time.sleep(0.02)

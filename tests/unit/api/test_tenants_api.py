@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api_graph import Api, code_of, png
+from tests.api_graph import WAIT_S, Api, code_of, png
 
 
 @pytest.fixture
@@ -14,7 +14,9 @@ def admin(api: Api) -> httpx.Client:
 
 
 def bearer(api: Api, secret: str) -> httpx.Client:
-    return httpx.Client(base_url=api.url, headers={"authorization": f"Bearer {secret}"}, trust_env=False, timeout=20)
+    return httpx.Client(
+        base_url=api.url, headers={"authorization": f"Bearer {secret}"}, trust_env=False, timeout=WAIT_S
+    )
 
 
 def test_an_admin_key_deletes_a_tenant_and_gets_the_receipt(api: Api, admin: httpx.Client) -> None:

@@ -48,7 +48,7 @@ def test_bodies_and_streams_that_last_are_bounded(attacked: Target) -> None:
     row = lasting(attacked, 150, 140, 40)
     assert int(row.seen["answers_200"]) > 0, row.shown()  # streams that were let in
     assert int(row.seen["answers_429"]) > 0, row.shown()  # what was over a tenant's places
-    assert float(row.seen["p95_ms"]) < 5_000, row.shown()  # others are served; the factor is for a quiet machine
+    assert float(row.seen["p95_ms"]) < 20_000, row.shown()  # others are served; the factor is for a quiet machine
 
 
 def test_a_full_disk_loses_nothing() -> None:

@@ -71,7 +71,7 @@ def script() -> Iterator[Script]:
 @pytest.fixture
 def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr("packshot.client.events.RECONNECT_S", 0.01)
-    with Client(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=5) as client:
+    with Client(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=60) as client:
         yield client
 
 
@@ -194,7 +194,7 @@ async def test_the_asynchronous_client_resumes_a_broken_stream_too(
         (200, STREAM, b'id: 5\nevent: cancelled\ndata: {"shot": "a"}\n\n'),
         problem("queue_full", 429),
     ]
-    async with AsyncClient(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=5) as client:
+    async with AsyncClient(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=60) as client:
         assert [event.name async for event in client.events(["a"])] == ["progress", "cancelled"]
         with pytest.raises(Overloaded):
             await client.shot("a")

@@ -19,7 +19,7 @@ from cluster.local import free_port
 from cluster.private_ray import private_environment, ray_folder
 from packshot.errors import BadInput
 from packshot.settings import Settings
-from tests.api_graph import Api, running
+from tests.api_graph import WAIT_S, Api, running
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_api_answers_through_the_edge(edged: tuple[str, Api]) -> None:
 def test_endless_headers_end_at_the_edge_with_a_problem(edged: tuple[str, Api]) -> None:
     """Serve's own proxy keeps them all in memory."""
     host, _, port = edged[0].removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + (b"x-endless: " + b"a" * 4000 + b"\r\n") * 16)
         assert connection.recv(4096).startswith(b"HTTP/1.1 400")  # though the headers have not ended
     answer = httpx.get(f"{edged[0]}/healthz", headers={"x-long": "a" * 16_000}, trust_env=False)
@@ -108,7 +108,7 @@ def test_without_nginx_a_host_beyond_loopback_is_refused_with_the_reason(monkeyp
 
 
 def test_the_workers_that_read_from_the_network_are_not_roots(edged: tuple[str, Api]) -> None:
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + WAIT_S
     while not (users := _workers_users()) or 0 in users:  # nginx forks a worker as root, which then changes its user
         assert time.monotonic() < give_up_at, users
         time.sleep(0.05)

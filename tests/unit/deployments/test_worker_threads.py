@@ -2,40 +2,50 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
 from deployments.ray_support.worker_threads import WorkerThreads
+from tests.api_graph import WAIT_S
 
 
 async def test_one_thread_does_one_call_at_a_time_and_the_loop_goes_on() -> None:
     threads, at_once, most = WorkerThreads("test", 1), 0, 0
+    let_go = threading.Semaphore(0)
 
     def work() -> str:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        time.sleep(0.05)
+        let_go.acquire()
         at_once -= 1
         return threading.current_thread().name
 
-    calls = asyncio.gather(*(threads.run(work) for _ in range(4)))
-    ticks = 0
-    while not calls.done():
-        await asyncio.sleep(0.01)
-        ticks += 1
-    assert len(set(await calls)) == 1
+    calls = [asyncio.create_task(threads.run(work)) for _ in range(4)]
+    for call in calls:
+        for _ in range(5):
+            await asyncio.sleep(0.001)  # the loop goes on although a call blocks its thread
+        assert not call.done()
+        let_go.release()
+        await call
+    assert len({call.result() for call in calls}) == 1
     assert most == 1
-    assert ticks > 5
 
 
 async def test_busy_tells_how_long_the_longest_call_has_run() -> None:
     threads, let_go = WorkerThreads("test", 2), threading.Event()
     assert threads.busy_s == 0
-    call = asyncio.create_task(threads.run(let_go.wait, 10))
-    await asyncio.sleep(0.1)
-    assert 0.05 < threads.busy_s < 5
+    begun = threading.Event()
+
+    def work() -> bool:
+        begun.set()
+        return let_go.wait(WAIT_S)
+
+    call = asyncio.create_task(threads.run(work))
+    await asyncio.to_thread(begun.wait)
+    before_s = threads.busy_s
+    await asyncio.sleep(0.01)
+    assert threads.busy_s > before_s
     let_go.set()
     assert await call
     assert threads.busy_s == 0
@@ -44,7 +54,7 @@ async def test_busy_tells_how_long_the_longest_call_has_run() -> None:
 async def test_what_waits_for_a_cancelled_caller_is_dropped() -> None:
     threads, let_go = WorkerThreads("test", 1), threading.Event()
     ran: list[int] = []
-    first = asyncio.create_task(threads.run(let_go.wait, 10))
+    first = asyncio.create_task(threads.run(let_go.wait, WAIT_S))
     waiting = asyncio.create_task(threads.run(ran.append, 1))
     await asyncio.sleep(0.05)
     waiting.cancel()

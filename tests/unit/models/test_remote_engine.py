@@ -275,7 +275,7 @@ def test_cancelling_closes_the_call(vendor: Vendor, painters: Painters) -> None:
     left: list[bytes] = []
 
     def waits(_: Vendor, handler: Any) -> None:
-        handler.connection.settimeout(20)
+        handler.connection.settimeout(120)
         left.append(handler.connection.recv(1))
 
     vendor.behaviours = [waits]
@@ -292,7 +292,9 @@ def test_cancelling_closes_the_call(vendor: Vendor, painters: Painters) -> None:
     assert left == [b""]
 
 
-def test_people_go_first_and_no_more_calls_run_than_may(vendor: Vendor, painters: Painters) -> None:
+def test_people_go_first_and_no_more_calls_run_than_may(
+    vendor: Vendor, painters: Painters, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def run() -> list[str]:
         painter, ended = painters.one(in_flight=1), list[str]()
 
@@ -300,12 +302,23 @@ def test_people_go_first_and_no_more_calls_run_than_may(vendor: Vendor, painters
             await painter.render(scene(seed=seed), interactive=interactive)
             ended.append(name)
 
+        take, came = painter._take_place, list[bool]()
+
+        async def noted(interactive: bool) -> None:
+            came.append(interactive)
+            await take(interactive)
+
+        async def until(number: int) -> None:
+            while len(came) < number:  # noqa: ASYNC110 - nothing tells when it holds
+                await asyncio.sleep(0.001)
+
         async with asyncio.TaskGroup() as group:
             await painter._take_place(True)  # the only place is taken
+            monkeypatch.setattr(painter, "_take_place", noted)
             group.create_task(one("catalogue", 1, False))
-            await asyncio.sleep(0.05)
+            await until(1)
             group.create_task(one("person", 2, True))
-            await asyncio.sleep(0.05)
+            await until(2)
             assert not vendor.calls
             await painter._give_place()
         return ended

@@ -38,7 +38,7 @@ class Line:
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not holds():  # noqa: ASYNC110 - nothing tells when it holds
             await asyncio.sleep(0.001)
 

@@ -144,7 +144,7 @@ async def test_a_commit_that_waits_for_storage_ends_with_its_lease(
         return store.queue.claim("other") is not None
 
     await until(taken_over)
-    await asyncio.wait_for(run, 30)
+    await asyncio.wait_for(run, 120)
     assert (now(store, shot).status, now(store, shot).attempt) == ("running", 1)
 
 
@@ -158,7 +158,7 @@ async def test_a_shot_that_waits_for_storage_can_be_cancelled(
     run = asyncio.create_task(Director(store, Painter(store), settings, worker="w").run_next())
     await until(lambda: failing.calls > 0)
     store.shots.cancel(store.tenants.local().id, shot)
-    await asyncio.wait_for(run, 30)
+    await asyncio.wait_for(run, 120)
     assert now(store, shot).status == "cancelled"
 
 
