@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cluster.plan.gpu_shares import check_profile
-from cluster.profiles import OPTIONAL, Profile, Replicas, Stage, kind_of
+from cluster.profiles import Profile, Replicas, Stage
+from cluster.stages import OPTIONAL, kind_of
 from packshot.settings import Settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from typing import Any
 
 from cluster.kube.rayservice import NAME, PART_OF, head_group, worker_group
-from cluster.profiles import TRAINER, Head, Profile
+from cluster.profiles import Head, Profile
+from cluster.stages import TRAINER
 
 JOB = f"{NAME}-training"
 VOLUME, MOUNT = "training", "/training"

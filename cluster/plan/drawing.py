@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from html import escape
 
 from cluster.plan.packing import MAX_DEVICE_SHARE, Device
-from cluster.plan.planner import Plan, PoolPlan
+from cluster.plan.plan import Plan, PoolPlan
 
 WIDTH, MARGIN = 1000, 32
 BAR_X, BAR_WIDTH, BAR_HEIGHT = 190, 560, 46

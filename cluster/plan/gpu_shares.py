@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.plan.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull
-from cluster.profiles import GPU_STAGES, TRAINER, Pool, Profile, kind_of
+from cluster.profiles import Pool, Profile
+from cluster.stages import GPU_STAGES, TRAINER, kind_of
 from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
 from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFootprint, find_footprint

@@ -7,12 +7,13 @@ from typing import Any
 from ray.serve.config import AutoscalingConfig
 
 from cluster.autoscaling import Pipeline
-from cluster.profiles import GPU_STAGES, Replicas
+from cluster.profiles import Replicas
 from cluster.render import autoscaling_config
 from cluster.simulate.pipeline import STAGES, Scaler
 from cluster.simulate.policies import EachItsOwn, Fixed, WholePipeline
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import PHOTO_SHARE
+from cluster.stages import GPU_STAGES
 
 SLO_S = 20.0
 """Latency bound of an interactive shot, from acceptance to done: twice its time in a full batch of the 24 GB card, and

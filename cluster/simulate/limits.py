@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster.autoscaling import Pipeline
-from cluster.profiles import Profile, StageName
+from cluster.profiles import Profile
 from cluster.simulate.stages import A_24_GB_CARD
+from cluster.stages import StageName
 from packshot.settings import Settings
 
 SKUS = 50_000

@@ -14,7 +14,7 @@ from packshot.errors import BadInput
 ASSUMED_CURRENCY = "USD"
 
 if TYPE_CHECKING:
-    from cluster.plan.planner import Plan, PoolPlan
+    from cluster.plan.plan import Plan, PoolPlan
     from packshot.settings import Settings
 
 
@@ -50,7 +50,8 @@ def plan(
     Times are estimates until they are measured."""
     from cluster.plan.drawing import draw
     from cluster.plan.gpu_shares import packs_of
-    from cluster.plan.planner import Demand, make_plan
+    from cluster.plan.plan import Demand
+    from cluster.plan.planner import make_plan
     from cluster.profiles import load_profile
     from packshot.settings import Settings
 

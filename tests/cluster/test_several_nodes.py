@@ -9,7 +9,8 @@ import pytest
 
 from cluster.plan.gpu_shares import StagePacks
 from cluster.plan.packing import MAX_DEVICE_SHARE
-from cluster.plan.planner import Demand, make_plan
+from cluster.plan.plan import Demand
+from cluster.plan.planner import make_plan
 from cluster.profiles import load_profile
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack

@@ -17,8 +17,10 @@ import typer
 from cluster.plan.drawing import draw
 from cluster.plan.gpu_shares import StagePacks, check_profile
 from cluster.plan.memory import CARDS, memory_rows
-from cluster.plan.planner import Demand, make_plan
-from cluster.profiles import GPU_STAGES, load_profile, profile_names
+from cluster.plan.plan import Demand
+from cluster.plan.planner import make_plan
+from cluster.profiles import load_profile, profile_names
+from cluster.stages import GPU_STAGES
 from packshot.cli import app
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size

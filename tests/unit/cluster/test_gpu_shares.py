@@ -12,8 +12,9 @@ import yaml
 from cluster.local import serving
 from cluster.plan.gpu_shares import Need, StagePacks, check_profile, kinds_of, need, refuse_misfits
 from cluster.plan.packing import MAX_DEVICE_SHARE, overfull, sure_devices
-from cluster.profiles import GPU_STAGES, Profile, load_profile, profile_names
+from cluster.profiles import Profile, load_profile, profile_names
 from cluster.render import serve_config
+from cluster.stages import GPU_STAGES
 from packshot.errors import BadInput, PackRefused
 from packshot.models.device import CUDA_CONTEXT_GIB, allocator_fraction
 from packshot.models.footprint.pack_footprint import find_footprint

@@ -13,7 +13,8 @@ from cluster.plan.drawing import draw
 from cluster.plan.gpu_shares import StagePacks
 from cluster.plan.gpus import GPUS
 from cluster.plan.packing import MAX_DEVICE_SHARE
-from cluster.plan.planner import Demand, Plan, make_plan
+from cluster.plan.plan import Demand, Plan
+from cluster.plan.planner import make_plan
 from cluster.profiles import Profile, load_profile
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import find_footprint

@@ -11,16 +11,9 @@ from ray.serve.schema import ServeDeploySchema
 
 from cluster.plan.gpu_shares import check_profile
 from cluster.plan.packing import MAX_DEVICE_SHARE
-from cluster.profiles import (
-    DEPLOYMENTS,
-    GPU_STAGES,
-    TUNABLES,
-    Profile,
-    StageName,
-    load_profile,
-    profile_names,
-)
+from cluster.profiles import Profile, load_profile, profile_names
 from cluster.render import serve_config
+from cluster.stages import DEPLOYMENTS, GPU_STAGES, TUNABLES, StageName
 from graphs.product_shot import Args
 from packshot.errors import BadInput
 from packshot.settings import Settings
