@@ -14,6 +14,7 @@ let told; // what the server says about the words
 let frames; // the layer of the frames, over the photo
 const notes = new Map(); // photo + words -> what the server said
 let typing = null; // the timer after the last key
+let reading = 0; // counts what makes an answer about words in the field too late
 let warning = ""; // what the server says of the words in the field, before they are looked for
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
@@ -35,10 +36,11 @@ export async function open() {
 /** Say which words the server would ignore, once typing pauses. Nothing is looked for. */
 function typed() {
   clearTimeout(typing);
+  const mine = ++reading;
   typing = setTimeout(async () => {
     const text = words.value.trim();
     const said = text ? await api.readWords(text).catch(() => ({ notes: [] })) : { notes: [] };
-    if (text !== words.value.trim()) return; // newer words are being read
+    if (mine !== reading) return; // newer words are being read, or these looked for
     warning = sentences(said.notes);
     sync();
   }, TYPED_MS);
@@ -49,6 +51,7 @@ const sentences = (told) => told.map(({ detail }) => `${detail.charAt(0).toUpper
 function search(event) {
   event.preventDefault();
   clearTimeout(typing);
+  reading += 1;
   warning = "";
   const text = words.value.trim();
   if (!text || !photo()) return;

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from packshot.imaging.codec import encode_png
+from tests.browser.routes import Held
 from tests.browser.visits import Visit
 
 SIZE = (320, 240)
@@ -158,8 +159,7 @@ def test_the_size_is_shown_and_changed_by_keys_and_slider(visit: Callable[..., V
 
 def test_a_drag_while_the_brush_is_loading_does_not_become_a_box(visit: Callable[..., Visit], board_file: Path) -> None:
     page = visit().page()
-    held: list[Route] = []
-    page.route("**/studio/brush.js", lambda route: held.append(route))
+    script = Held(page, "**/studio/brush.js")
     photo = opened(page, board_file)
     page.get_by_role("button", name="Brush").click()
     expect(page.get_by_role("button", name="Brush")).to_have_attribute("aria-pressed", "true")
@@ -169,8 +169,7 @@ def test_a_drag_while_the_brush_is_loading_does_not_become_a_box(visit: Callable
     page.mouse.move(*at(photo, 200, 200), steps=4)
     expect(page.locator("#photo-band")).to_be_hidden()
     page.mouse.up()
-    (request,) = held
-    request.continue_()
+    script.let_go()
     page.get_by_role("slider", name="Size", exact=True).wait_for()
     drag(page, photo, (120, 120), (200, 120))
     assert [step["kind"] for step in cut_of(page)["strokes"]] == ["paint"]

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from packshot.types import Detection
 from tests.browser.light import Light
+from tests.browser.routes import Held
 from tests.browser.visits import Visit
 
 LEFT, RIGHT = Detection((60, 80, 260, 300), 0.9), Detection((330, 90, 560, 330), 0.6)
@@ -71,6 +72,20 @@ def test_unknown_words_are_named_before_they_are_looked_for(page: Page) -> None:
     expect(status).to_have_text(re.compile("Unknown words were ignored: red. 2 products fit"))
     page.get_by_role("button", name="Clear").click()
     expect(status).to_be_hidden()
+
+
+def test_an_answer_about_typed_words_that_comes_late_hides_nothing_of_what_was_found(page: Page) -> None:
+    field, status = page.get_by_label("Find by words"), page.locator("#find [role=status]")
+    typed = Held(page, "**/words*")
+    field.fill("red mug")
+    typed.wait()
+    page.get_by_role("button", name="Find", exact=True).click()
+    found = re.compile("Unknown words were ignored: red. 2 products fit")
+    expect(status).to_have_text(found)
+    with page.expect_response("**/words*"):
+        typed.let_go()
+    page.evaluate("fetch('/v1/words?text=mug').then((answer) => answer.json())")  # the page has read the one before
+    expect(status).to_have_text(found)
 
 
 def test_nothing_found_says_so_and_a_box_says_where(page: Page) -> None:

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, Route, expect
 from packshot.api.cookies import COOKIE
 from tests.api_graph import Api, png
 from tests.browser.light import Light
+from tests.browser.routes import Held, meanwhile
 from tests.browser.visits import Visit
 from tests.unit.studio.test_studio_hour import desk_of, on_canvas
 from tests.unit.studio.test_studio_steps import add_photo, drawn_box, painter
@@ -30,13 +31,13 @@ def test_each_wrong_file_of_a_batch_is_named_and_the_rest_goes_on(visit: Callabl
     ]
     page = visit().page()
     page.get_by_label("Add photos").set_input_files(files)
+    expect(page.get_by_role("status")).to_contain_text("12 photos were added.")  # the status line soon forgets it
     expect(page.locator("#strip-photos li")).to_have_count(12)
     alert = page.get_by_role("alert")
     expect(alert).to_have_count(1)
     expect(alert).to_contain_text("4 files could not be added; 12 photos could.")
     for name in wrong:
         expect(alert.get_by_role("listitem").filter(has_text=f"{name:03}.png")).to_have_count(1)
-    expect(page.get_by_role("status")).to_contain_text("12 photos were added.")
     expect(page.get_by_role("button", name="000.png", exact=True)).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Dismiss").click()
     expect(alert).to_have_count(0)
@@ -145,7 +146,7 @@ def test_a_key_revoked_while_working_asks_for_another_and_goes_on(
     page = visit(keyed_server.url).page()
     sign_in(page, keyed_server.key)
     photo = add_photo(page)
-    keyed_server.store.keys.revoke(keyed_server.key_id)
+    meanwhile(page, "**/masks", lambda: keyed_server.store.keys.revoke(keyed_server.key_id))
     box = photo.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -204,12 +205,11 @@ def test_a_clock_that_is_set_back_does_not_hide_a_new_shot(visit: Callable[..., 
 
 def test_on_a_slow_line_a_step_says_that_it_is_loading(visit: Callable[..., Visit]) -> None:
     page = visit().page()
-    held: list[Route] = []
-    page.route("**/studio/choose.js", lambda route: held.append(route))
+    script = Held(page, "**/studio/choose.js")
     page.get_by_role("tab", name="Choose").click()
     panel = page.locator("#panel-choose")
     expect(panel).to_have_attribute("aria-busy", "true")
     expect(page.get_by_role("heading", name="No pictures yet")).to_be_hidden()
-    held[0].continue_()
+    script.let_go()
     expect(page.get_by_role("heading", name="No pictures yet")).to_be_visible()
     expect(panel).not_to_have_attribute("aria-busy", "true")
