@@ -55,6 +55,8 @@ def visit(chromium: Browser, url: str) -> Iterator[Callable[..., Visit]]:
 
     yield new
     for one in visits:
+        for page in one.context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # a request may be on its way
         one.context.close()
     assert [complaint for one in visits for complaint in one.complaints] == []
 

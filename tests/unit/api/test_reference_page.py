@@ -54,9 +54,8 @@ def test_the_reference_asks_for_a_key_and_shows_every_operation(api: Api, page: 
     expect(page.get_by_role("alert")).to_contain_text("not valid or was revoked")
     page.get_by_label("Key").fill(api.key)
     page.get_by_role("button", name="Show the API").click()
-    page.locator(".opblock").first.wait_for()
     operations = api.http.get("/openapi.json").json()["paths"]
-    assert page.locator(".opblock").count() == sum(len(methods) for methods in operations.values())
+    expect(page.locator(".opblock")).to_have_count(sum(len(methods) for methods in operations.values()))
     # "Try it out" sends the session's cookie.
     page.locator("#operations-operations-list_engines .opblock-summary-control").click()
     page.locator("#operations-operations-list_engines").get_by_role("button", name="Try it out").click()

@@ -10,6 +10,7 @@ from packshot.contract.verdict import Finding
 from tests.api_graph import png
 from tests.browser.light import Light
 from tests.browser.overlaps import overlapping
+from tests.browser.routes import meanwhile
 from tests.browser.visits import Visit
 from tests.unit.api.test_catalogue_report import image
 from tests.unit.store.catalogue_steps import accept_all, collect
@@ -81,6 +82,7 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     page.get_by_role("group", name="Rows by state").get_by_role("button", name="Failed").click()
     expect(cards).to_have_count(1)
 
+    expect(page.locator(".catalogue-head")).to_contain_text("1 of 4 rows done, 1 failed, 1 left out")
     page.get_by_role("button", name="Cancel").click()
     dialog = page.get_by_role("dialog", name="Cancel this catalogue?")
     expect(dialog).to_contain_text("1 row has not ended and will be left out.")
@@ -88,7 +90,7 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     dialog.get_by_role("button", name="Keep it").click()
     expect(dialog).to_have_count(0)
     expect(state).to_have_text("Running")
-    store.catalogues.pause(tenant.id, record.id)  # somebody else is quicker
+    meanwhile(page, "**/cancel", lambda: store.catalogues.pause(tenant.id, record.id))  # somebody else is quicker
     page.get_by_role("button", name="Cancel").click()
     dialog.get_by_role("button", name="Cancel the catalogue").click()
     expect(page.get_by_role("alert")).to_contain_text("Somebody else changed this catalogue meanwhile")

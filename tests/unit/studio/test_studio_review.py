@@ -22,6 +22,7 @@ from packshot.types import U8
 from tests.api_graph import png
 from tests.browser.light import Light
 from tests.browser.visits import Visit
+from tests.receiver import wait_until
 from tests.specs import recipe_of, spec_of
 
 SIDE = 200
@@ -136,10 +137,12 @@ def test_a_sitting_by_keyboard(visit: Callable[..., Visit], light: Light, made: 
     page.get_by_role("button", name="Look").click()
     shown(page, made[4])
     expect(page.locator("#met")).to_contain_text("Grace decided since you opened this picture: Approved")
-    assert states(light, made) == ["changes_requested", "approved", "draft", "approved", "approved", "draft", "draft"]
+    decided = ["changes_requested", "approved", "draft", "approved", "approved", "draft", "draft"]
+    wait_until(lambda: states(light, made) == decided)  # the page goes on before the server has answered
     page.keyboard.press("r")
     page.wait_for_function("() => document.getElementById('progress').textContent.includes('2 to change')")
 
+    wait_until(lambda: states(light, made)[4] == "changes_requested")
     [line] = log(light, made[0])
     assert (line["reason"], line["note"], line["by"]) == ("floating", "It hovers.", "local")
     rect, point = line["marks"]

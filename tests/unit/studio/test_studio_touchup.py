@@ -117,7 +117,7 @@ def test_a_reviewers_mark_is_repainted_and_the_new_version_is_reviewed(page: Pag
     page.wait_for_selector("body[data-shown]")
     field = page.get_by_label("Paint there, where you marked")
     expect(field).to_be_hidden()
-    first = page.locator("body").get_attribute("data-shown")
+    first = page.locator("body").get_attribute("data-shown") or ""
     page.keyboard.press("m")
     box = page.locator("#content").bounding_box()
     assert box is not None
@@ -132,7 +132,7 @@ def test_a_reviewers_mark_is_repainted_and_the_new_version_is_reviewed(page: Pag
     expect(page.locator("#facts")).to_contain_text("Version 2")
     expect(page.locator("#state")).to_have_text("In review")
     expect(page.locator("#prompt")).to_be_visible()
-    assert page.locator("body").get_attribute("data-shown") != first
+    expect(page.locator("body")).not_to_have_attribute("data-shown", first)
     expect(field).to_be_hidden()
     expect(page.get_by_role("button", name="Approve")).to_be_enabled()
 
