@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.status import LIVE
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
-from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
+from packshot.shots import Director, Finished, LayoutFiles, Painted, Placed, Step, Understood
 from packshot.shots.pictures import PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, Proofread, RepaintOrder, TextOrder
+from packshot.store.store import Store
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
 
@@ -102,3 +104,14 @@ class QuickStages:
         self.waiting += 1
         await self.let_go.wait()
         yield Filmed(b"clip", 2, 2)
+
+
+async def direct_the_rest(directors: Sequence[Director], store: Store, shots: Sequence[str]) -> None:
+    """Let each director run one shot, again and again until all `shots` of the local tenant have ended.
+
+    A director that got too little of the processor may have lost its lease to another one, which then left its own.
+    """
+    tenant = store.tenants.local().id
+    while any(store.shots.get(tenant, shot).status in LIVE for shot in shots):
+        await asyncio.gather(*(one.run_next() for one in directors))
+        await asyncio.sleep(0.05)  # while none is due

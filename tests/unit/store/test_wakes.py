@@ -19,7 +19,7 @@ from tests.unit.store.store_rows import add_shots, claim, new_image
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)]
 
-LONG_S = 30.0
+LONG_S = 120.0
 
 
 class Heard:
@@ -72,7 +72,7 @@ async def test_a_listener_connects_again(
             ended = connection.execute(
                 text("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'")
             ).scalar_one()
-        assert ended == 1
+        assert ended >= 1  # the server may not have ended that of an earlier test yet
         await heard.next()  # it is connected again
         add_shots(store, tenant, 1)
         await heard.next()
