@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cluster.simulate.traces import Arrival
 from packshot.contract.status import Priority
+from packshot.store.load_records import Flow, Load, QueueLoad
 from packshot.store.queue_order import AGEING_S, PICTURE_ROW_STEPS, Engines
-from packshot.store.records import Flow, Load, QueueLoad
 
 
 @dataclass(eq=False)

@@ -31,7 +31,8 @@ from packshot.delivery.presets import Preset, preset_named
 from packshot.errors import BadInput, BudgetSpent, Conflict, FieldError, NotFound, StorageFull, Unavailable
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import DeliveryOrder
-from packshot.store.records import DeliveredRecord, ImageRecord, NewDelivered, ShotRecord
+from packshot.store.delivered_records import DeliveredRecord, NewDelivered
+from packshot.store.records import ImageRecord, ShotRecord
 from packshot.store.store import Store
 
 router = APIRouter(prefix="/v1", tags=["deliveries"], responses=keyed_problems_json())

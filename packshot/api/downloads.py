@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from packshot.api.openapi import redirect_json
 from packshot.api.services import Services, in_thread
 from packshot.store.assets import Assets
-from packshot.store.records import DeliveredRecord
+from packshot.store.delivered_records import DeliveredRecord
 
 Redirect = Annotated[
     bool | None,

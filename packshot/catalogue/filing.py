@@ -17,7 +17,8 @@ from packshot.delivery.presets import preset_named
 from packshot.errors import NotFound
 from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, OpenFile
-from packshot.store.records import DeliveredRecord, ImageRecord
+from packshot.store.delivered_records import DeliveredRecord
+from packshot.store.records import ImageRecord
 from packshot.store.reviews import unapproved
 from packshot.store.store import Store
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from packshot.contract.status import PRIORITIES
 from packshot.store.census import SNAPSHOT as CENSUS
+from packshot.store.load_records import Flow, Load, QueueLoad
 from packshot.store.positions import EXACT
-from packshot.store.records import Flow, Load, QueueLoad
 from packshot.store.snapshots import LOAD, Snapshot
 from packshot.store.store import Store
 

@@ -34,11 +34,11 @@ from packshot.store.catalogue_tables import (
 )
 from packshot.store.database import Database, new_id, storable
 from packshot.store.ended import note_end
+from packshot.store.load_records import Load
 from packshot.store.named import own_row
 from packshot.store.pages import page_of
 from packshot.store.picture_uses import hold_pictures, use_pictures
 from packshot.store.queue_load import unopened_of
-from packshot.store.records import Load
 from packshot.store.schema import Now, shot
 from packshot.store.wakes import CATALOGUES, CHANGED, notify
 

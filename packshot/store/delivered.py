@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 from packshot.contract.verdict import Verdict
 from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
+from packshot.store.delivered_records import DeliveredRecord, NewDelivered
 from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.named import IDS_AT_ONCE
-from packshot.store.records import DeliveredRecord, NewDelivered
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, delivered_file, image, shot
 

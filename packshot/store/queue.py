@@ -26,9 +26,10 @@ from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.gains import hold_relit_materials, write_gains
+from packshot.store.load_records import QueueLoad
 from packshot.store.queue_load import by_priority, load_of, load_query, pending
 from packshot.store.queue_order import Engines, claimable, due_count, people_wait, queue_order
-from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
+from packshot.store.records import Claim, NewImage, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, case,
 
 from packshot.contract.status import PRIORITIES, Priority
 from packshot.store.catalogue_tables import catalogue, catalogue_row
-from packshot.store.records import Flow, Load, QueueLoad
+from packshot.store.load_records import Flow, Load, QueueLoad
 from packshot.store.schema import shot
 
 Lines: TypeAlias = Mapping[tuple[Priority, str | None], Load]

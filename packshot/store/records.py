@@ -12,7 +12,7 @@ from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.style import Reference
-from packshot.contract.verdict import Finding, Verdict
+from packshot.contract.verdict import Verdict
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.clip_records import ClipRecord
 from packshot.types import BoxXYXY
@@ -300,67 +300,6 @@ class MeasuredImage:
 
 
 @dataclass(frozen=True)
-class NewDelivered:
-    """A file for a channel, to store. `recipe` names the preset, the date of its rules and the options.
-
-    `data` is the file and `extension` its suffix without a dot. `changes`, `findings`, `mark` and `signed_by` are
-    described in `packshot.delivery.deliver`, and `instance_id` in `packshot.delivery.marks`. `fingerprint` is
-    what the file is found by; with None it is looked for later.
-    """
-
-    preset: str
-    recipe: str
-    data: bytes
-    extension: str
-    media_type: str
-    width: int
-    height: int
-    source_type: str | None
-    changes: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    mark: int | None = None
-    instance_id: str | None = None
-    signed_by: str | None = None
-    fingerprint: Fingerprint | None = None
-
-
-@dataclass(frozen=True)
-class DeliveredRecord:
-    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes.
-
-    `mark`, `instance_id` and `signed_by` are those of `NewDelivered`; None for a file that has none.
-    """
-
-    id: str
-    tenant: str
-    image_id: str
-    preset: str
-    asset_key: str
-    media_type: str
-    width: int
-    height: int
-    bytes: int
-    sha256: str
-    source_type: str | None
-    changes: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    created_at: datetime
-    mark: int | None = None
-    instance_id: str | None = None
-    signed_by: str | None = None
-
-    @property
-    def extension(self) -> str:
-        """The file's suffix without a dot."""
-        return self.asset_key.rpartition(".")[2]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The changes, and the rules and recommendations of the channel that the file does not follow."""
-        return (*self.changes, *(finding.detail for finding in self.findings if finding.level != "ok"))
-
-
-@dataclass(frozen=True)
 class ShotRecord:
     """A shot as clients see it.
 
@@ -441,40 +380,3 @@ class Claim:
 def engine_of(spec: ShotSpec, kind: ShotKind) -> str | None:
     """The engine that a shot, or another kind of work on its picture, needs; None when it paints nothing."""
     return None if kind == "clip" or not spec.background.generated else spec.engine
-
-
-@dataclass(frozen=True)
-class Load:
-    """The work of a set of shots. `row_steps` counts each denoising step once for each batch row."""
-
-    shots: int = 0
-    pictures: int = 0
-    row_steps: int = 0
-
-    def __add__(self, other: Load) -> Load:
-        return Load(self.shots + other.shots, self.pictures + other.pictures, self.row_steps + other.row_steps)
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The load of one priority: shots that are queued, that run, and that were accepted since the previous query."""
-
-    waiting: Load = Load()
-    running: Load = Load()
-    arrived: Load = Load()
-
-    def __add__(self, other: Flow) -> Flow:
-        return Flow(self.waiting + other.waiting, self.running + other.running, self.arrived + other.arrived)
-
-
-@dataclass(frozen=True)
-class QueueLoad:
-    """The load of the queue. Pass `last_seq` to the next query, so that `arrived` counts each shot once.
-
-    `engines` are the parts of the load that each engine has to paint. What older code accepted is in none of them.
-    """
-
-    last_seq: int
-    interactive: Flow
-    catalogue: Flow
-    engines: Mapping[str, Mapping[Priority, Flow]] = field(default_factory=dict)

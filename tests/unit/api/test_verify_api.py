@@ -23,7 +23,8 @@ from packshot.imaging.codec import encode_png
 from packshot.imaging.fingerprint import fingerprint_of
 from packshot.imaging.watermark import embed
 from packshot.settings import Settings
-from packshot.store.records import NewDelivered, NewImage
+from packshot.store.delivered_records import NewDelivered
+from packshot.store.records import NewImage
 from packshot.store.schema import delivered_file
 from packshot.types import U8
 from tests.api_graph import Api, code_of, running

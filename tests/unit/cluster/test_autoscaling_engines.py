@@ -9,8 +9,8 @@ import pytest
 from cluster.autoscaling import Demand, Load, Painter, Pipeline, Seen, Stage, State, decide
 from packshot.contract.status import Priority
 from packshot.shots.load_report import LoadReport, by_generator
-from packshot.store.records import Flow, QueueLoad
-from packshot.store.records import Load as Work
+from packshot.store.load_records import Flow, QueueLoad
+from packshot.store.load_records import Load as Work
 
 PLAN = Pipeline(row_step_s=0.05, picture_s=0.0, start_s=10, idle_s=100, engines={"big": {"row_step_s": 0.5}})
 NAMES = ("generator", "generator-big", "generator-rare")

@@ -18,8 +18,8 @@ from cluster import autoscaling
 from cluster.autoscaling import Demand, Load, Pipeline, PipelinePolicy, demand_of
 from packshot.shots import load_report
 from packshot.shots.load_report import LoadReport
-from packshot.store.records import Flow, QueueLoad
-from packshot.store.records import Load as StoreWork
+from packshot.store.load_records import Flow, QueueLoad
+from packshot.store.load_records import Load as StoreWork
 
 PLAN = Pipeline(row_step_s=0.05, picture_s=0.0, scenes=4, start_s=30, answer_s=10, utilisation=0.8, calm_s=100)
 

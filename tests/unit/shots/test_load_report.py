@@ -6,8 +6,8 @@ import pytest
 
 from packshot.shots import load_report
 from packshot.shots.load_report import LoadReport
-from packshot.store.records import Flow, QueueLoad
-from packshot.store.records import Load as StoreWork
+from packshot.store.load_records import Flow, QueueLoad
+from packshot.store.load_records import Load as StoreWork
 
 
 def test_the_report_counts_arrivals_over_both_windows() -> None:

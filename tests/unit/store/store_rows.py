@@ -9,7 +9,8 @@ from sqlalchemy import String, case, cast, func, literal, select, true, update
 
 from packshot.contract.verdict import Finding, Verdict
 from packshot.imaging.fingerprint import Fingerprint
-from packshot.store.records import Claim, NewDelivered, NewImage, NewMask, PhotoRecord, Tenant
+from packshot.store.delivered_records import NewDelivered
+from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 from tests.specs import recipe_of, spec_of

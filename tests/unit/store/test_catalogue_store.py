@@ -13,7 +13,8 @@ from sqlalchemy import func, select, update
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
 from packshot.store.catalogue_records import CatalogueRecord, EndedShot, OpenFile
 from packshot.store.catalogue_tables import catalogue, catalogue_shot
-from packshot.store.records import Load, PhotoRecord, Tenant
+from packshot.store.load_records import Load
+from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.schema import tenant as tenants
 from packshot.store.schema_webhooks import webhook_message

@@ -19,8 +19,9 @@ from packshot.errors import NotFound
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.store.database import open_engine
+from packshot.store.load_records import Flow, Load
 from packshot.store.migrate import upgrade
-from packshot.store.records import Flow, ImageRecord, Load, ShotRecord
+from packshot.store.records import ImageRecord, ShotRecord
 from packshot.store.store import Store
 from tests.unit.store.postgres_server import new_database
 from tests.unit.store.store_rows import claim, new_image

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from packshot.contract.shot_spec import Background
+from packshot.store.load_records import Flow, Load
 from packshot.store.queue_order import Engines
-from packshot.store.records import Flow, Load, Tenant
+from packshot.store.records import Tenant
 from packshot.store.schema import shot
 from packshot.store.store import Store
 from tests.unit.store.store_rows import add_shots, copy_shot, tamper

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from packshot.contract.shot_spec import Background
-from packshot.store.records import Flow, Load, QueueLoad, Tenant
+from packshot.store.load_records import Flow, Load, QueueLoad
+from packshot.store.records import Tenant
 from packshot.store.store import Store
 from tests.unit.store.store_rows import add_shots, claim, copy_shot, new_image
 
