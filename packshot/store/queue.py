@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from packshot.contract.proof import TEXT_CHECK
 from packshot.contract.shot_spec import ShotSpec
@@ -27,8 +26,22 @@ from packshot.store.ended import note_end
 from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.gains import hold_relit_materials, write_gains
 from packshot.store.load_records import QueueLoad
+from packshot.store.queue_changes import (
+    BACKOFF_S,
+    INTERRUPTED,
+    MAX_BACKOFF_S,
+    MAX_INTERRUPTIONS,
+    back_off_s,
+    claim_next,
+    committed,
+    ended,
+    failed,
+    leased,
+    requeued,
+    uncounted,
+)
 from packshot.store.queue_load import by_priority, load_of, load_query, pending
-from packshot.store.queue_order import Engines, claimable, due_count, people_wait, queue_order
+from packshot.store.queue_order import Engines, due_count, people_wait
 from packshot.store.records import Claim, NewImage, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
@@ -44,23 +57,6 @@ CLAIM_AMONG, CLAIM_AMONG_SOME = 8, 64
 
 A claim of interactive shots or of some engines only looks among so many, and no further.
 """
-
-MAX_INTERRUPTIONS = 20
-"""Interruptions that a shot survives: its worker's lease expired, or a replica or node was stopped while it ran."""
-
-BACKOFF_S = 2.0
-"""Seconds of back-off before the second attempt. Each further back-off is four times as long."""
-
-MAX_BACKOFF_S = 60.0
-"""Longest back-off after an interruption or an outage, in seconds."""
-
-INTERRUPTED = (
-    f"a shot may be interrupted {MAX_INTERRUPTIONS} times, this one was interrupted once more: the processes that ran "
-    "it were stopped; send it again when the cluster is stable"
-)
-
-IS_JOB = shot.c.kind.is_not(None)
-"""Whether a row is of another kind than a shot; `ready_at` in the schema says what that changes."""
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +139,7 @@ class Queue:
         some_only = people_only or engines is not None
         first = 1 if dialect == "sqlite" else CLAIM_AMONG_SOME if some_only else CLAIM_AMONG
         while True:
-            statement = _claim_next(worker, self._lease_s, dialect, first, people_only, kinds, engines)
+            statement = claim_next(worker, self._lease_s, dialect, first, people_only, kinds, engines)
             row = connection.execute(statement).first()
             if row is not None or some_only or due_count(connection, first) < first:
                 return row
@@ -164,7 +160,7 @@ class Queue:
             row = _fenced(
                 connection,
                 claim,
-                **_leased(self._lease_s),
+                **leased(self._lease_s),
                 step=step,
                 steps=known,
                 preview_version=preview,
@@ -189,10 +185,10 @@ class Queue:
         gains = write_gains(self._references, images)
         with self._database.write() as connection:
             try:
-                row = _fenced(connection, claim, **_committed())
+                row = _fenced(connection, claim, **committed())
             except LeaseLost:
-                ended = shot.c.status.in_(("done", "cancelled"))
-                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, ended)
+                is_over = shot.c.status.in_(("done", "cancelled"))
+                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, is_over)
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
@@ -247,9 +243,9 @@ class Queue:
             retry = (retryable or crashed) and claim.attempt < self._max_attempts
         if retry:
             due_at = Now() + BACKOFF_S * 4 ** (claim.attempt - 1)
-            change = {**_requeued(due_at), "crashes": crashes}
+            change = {**requeued(due_at), "crashes": crashes}
         else:
-            change = {**_failed(code, detail), "crashes": crashes}
+            change = {**failed(code, detail), "crashes": crashes}
         return self._record_trouble(claim, code, detail, change)
 
     def interrupt(self, claim: Claim, detail: str) -> ShotRecord:
@@ -260,9 +256,9 @@ class Queue:
         """
         interruptions = claim.interruptions + 1
         if interruptions > MAX_INTERRUPTIONS:
-            change = _failed("interrupted", INTERRUPTED)
+            change = failed("interrupted", INTERRUPTED)
         else:
-            change = _uncounted(_back_off_s(claim.interruptions))
+            change = uncounted(back_off_s(claim.interruptions))
         return self._record_trouble(claim, "interrupted", detail, {**change, "interruptions": interruptions})
 
     def postpone(
@@ -278,7 +274,7 @@ class Queue:
         postponed_s = claim.postponed_s + held_s
         wait_s = max(min(max(postponed_s, BACKOFF_S), MAX_BACKOFF_S), retry_after_s or 0.0)
         postponed_s += wait_s
-        change = _failed(code, detail) if postponed_s > self._max_outage_s else _uncounted(wait_s)
+        change = failed(code, detail) if postponed_s > self._max_outage_s else uncounted(wait_s)
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
@@ -299,13 +295,13 @@ class Queue:
         """
         with self._database.write() as connection:
             notify(connection, QUEUED)
-            row = _fenced(connection, claim, **_uncounted(0.0))
+            row = _fenced(connection, claim, **uncounted(0.0))
             note_end(connection, row)
             return shot_record(connection, row)
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
         """End the shot as `cancelled`. Raises LeaseLost when the claim no longer holds."""
-        return self._changed(claim, _ended("cancelled"))
+        return self._changed(claim, ended("cancelled"))
 
     def due_count(self, most: int) -> int:
         """Count the shots that a worker could claim now. It counts to `most` at most, so that it is always cheap."""
@@ -352,71 +348,6 @@ class Queue:
         return {status: found.get(status, 0) for status in STATUSES}
 
 
-@cache  # a worker always calls it with the same arguments
-def _claim_next(
-    worker: str,
-    lease_s: float,
-    dialect: str,
-    first: int,
-    people_only: bool = False,
-    kinds: tuple[ShotKind, ...] = SHOT_KINDS,
-    engines: Engines | None = None,
-) -> Update:
-    """The statement that picks a shot, locks it and raises its epoch.
-
-    It picks among the `first` shots of the queue, except those that other claimers have locked. A shot whose lease has
-    expired may not run now. It ends when its cancellation was requested or it has been interrupted too often. From its
-    second interruption on, it is queued with back-off, so that workers which die one after the other do not all take
-    the same few shots. `people_only` picks no catalogue shot, `kinds` no row of another kind, and `engines` no shot of
-    another engine.
-    """
-    order, candidate = queue_order(dialect, first, first, people_only, kinds, engines), shot.alias("candidate")
-    pick = select(order.c.seq, order.c.turn).order_by(order.c.position).limit(1)
-    if dialect != "sqlite":  # there nobody else writes meanwhile
-        pick = pick.join(candidate, candidate.c.seq == order.c.seq)
-        pick = pick.where(claimable(candidate, kinds))  # checked again under the row's lock
-        pick = pick.with_for_update(of=candidate, skip_locked=True)
-    picked = pick.subquery("picked")
-    expired = shot.c.status == "running"
-    cancelled = and_(expired, shot.c.cancel_requested)
-    interruptions = func.coalesce(shot.c.interruptions, 0) + case((expired, 1), else_=0)
-    interrupted = and_(expired, ~shot.c.cancel_requested, interruptions > MAX_INTERRUPTIONS)
-    ends = or_(cancelled, interrupted)
-    pauses = and_(expired, ~ends, interruptions > 1)
-    idle = or_(ends, pauses)
-    back_offs = [(interruptions == nth, _back_off_s(nth - 1)) for nth in range(2, 8)]
-    paused_until = Now() + case(*back_offs, else_=MAX_BACKOFF_S)
-    return (
-        update(shot)
-        .where(shot.c.seq == picked.c.seq)
-        .values(
-            status=case((cancelled, "cancelled"), (interrupted, "failed"), (pauses, "queued"), else_="running"),
-            attempt=case((pauses, shot.c.attempt - 1), (expired, shot.c.attempt), else_=shot.c.attempt + 1),
-            due_at=case((and_(pauses, ~IS_JOB), paused_until), else_=shot.c.due_at),
-            ready_at=case((~IS_JOB, None), (pauses, paused_until), (ends, None), else_=Now() + lease_s),
-            interruptions=interruptions,
-            epoch=shot.c.epoch + 1,
-            version=shot.c.version + 1,
-            worker=case((idle, None), else_=worker),
-            lease_until=case((or_(idle, IS_JOB), None), else_=Now() + lease_s),
-            claimed_at=case((idle, shot.c.claimed_at), else_=Now()),
-            turn=case((idle, shot.c.turn), else_=picked.c.turn),
-            started_at=func.coalesce(shot.c.started_at, Now()),
-            finished_at=case((ends, Now()), else_=None),
-            step=0,
-            preview_version=0,
-            error_code=case((interrupted, "interrupted"), else_=None),
-            error_detail=case((interrupted, INTERRUPTED), else_=None),
-        )
-        .returning(*shot.c)
-    )
-
-
-def _back_off_s(earlier: int) -> float:
-    """Seconds of back-off after an interruption with `earlier` ones before it."""
-    return min(BACKOFF_S * 2.0**earlier, MAX_BACKOFF_S)
-
-
 def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
     """Update the claimed row and return it. Raises LeaseLost when the claim no longer holds."""
     held = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "running")
@@ -431,50 +362,3 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
     if "status" in values:
         notify(connection, CHANGED)
     return row
-
-
-def _leased(lease_s: float) -> dict[str, object]:
-    """Values that extend the lease by `lease_s` seconds from now."""
-    until = Now() + lease_s
-    return {"lease_until": case((IS_JOB, None), else_=until), "ready_at": case((IS_JOB, until), else_=None)}
-
-
-def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
-    return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
-
-
-def _failed(code: str, detail: str) -> dict[str, object]:
-    """Values that end a shot as `failed`, or as `cancelled` when its cancellation was requested."""
-    cancelled = shot.c.cancel_requested
-    return {
-        **_ended(case((cancelled, "cancelled"), else_="failed")),
-        "error_code": case((cancelled, None), else_=code),
-        "error_detail": case((cancelled, None), else_=storable(detail)),
-    }
-
-
-def _uncounted(wait_s: float) -> dict[str, object]:
-    """Values that queue a shot again after `wait_s` seconds, without counting the attempt. 0 is at once."""
-    return {**_requeued(Now() + wait_s if wait_s else 0.0), "attempt": shot.c.attempt - 1}
-
-
-def _committed() -> dict[str, object]:
-    """Values that end a shot whose images are ready. The row decides whether a cancellation came first."""
-    cancelled = shot.c.cancel_requested
-    return {
-        **_ended(case((cancelled, "cancelled"), else_="done")),
-        "step": case((cancelled, shot.c.step), else_=shot.c.steps),
-    }
-
-
-def _requeued(due_at: ColumnElement[float] | float) -> dict[str, object]:
-    """Values that queue a shot again, or end it when its cancellation was requested."""
-    return {
-        "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),
-        "finished_at": case((shot.c.cancel_requested, Now()), else_=None),
-        "due_at": case((IS_JOB, shot.c.due_at), else_=due_at),
-        "ready_at": case((IS_JOB, due_at), else_=None),
-        "worker": None,
-        "lease_until": None,
-        "step": 0,
-    }

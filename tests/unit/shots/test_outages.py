@@ -15,7 +15,8 @@ from packshot.contract.status import LIVE
 from packshot.errors import Interrupted, Overloaded, StorageFull, Unavailable
 from packshot.settings import Settings
 from packshot.shots import Director, Finished, Painted, Prepared, director
-from packshot.store import database, queue
+from packshot.store import database
+from packshot.store.queue_changes import MAX_INTERRUPTIONS
 from packshot.store.records import Claim, NewImage, ShotRecord
 from packshot.store.store import Store
 from tests.unit.shots.painter import Painter, accepted, expire_leases, make_due, now
@@ -225,7 +226,7 @@ async def test_an_interrupted_shot_counts_no_attempt_and_no_crash(
     shot = accepted(store, spec_for(images=1))
     painter = Painter(store, faults=[Interrupted("the node was drained")] * 20)
     drained = Director(store, painter, settings, worker="w")
-    for _ in range(queue.MAX_INTERRUPTIONS):
+    for _ in range(MAX_INTERRUPTIONS):
         await drained.run_next()
         assert (now(store, shot).status, now(store, shot).attempt) == ("queued", 0)
         make_due(store)
@@ -240,7 +241,7 @@ async def test_a_shot_that_is_interrupted_too_often_fails(
     shot = accepted(store, spec_for(images=1))
     painter = Painter(store, faults=[Interrupted("the node was drained")] * 30)
     drained = Director(store, painter, settings, worker="w")
-    for _ in range(queue.MAX_INTERRUPTIONS + 1):
+    for _ in range(MAX_INTERRUPTIONS + 1):
         await drained.run_next()
         make_due(store)
     failed = now(store, shot)

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import ColumnElement, select, text, update
 
 from packshot.store import positions
-from packshot.store.queue import CLAIM_AMONG, _claim_next
+from packshot.store.queue import CLAIM_AMONG
+from packshot.store.queue_changes import claim_next
 from packshot.store.queue_order import AGEING_S, queue_order
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, shot
@@ -194,7 +195,7 @@ def test_a_claim_reads_as_much_of_a_long_queue_as_of_a_short_one(store: Store, t
     copy_shot(store, one, 20_000, owners, "done", status="done", turn=5.0)
     copy_shot(store, one, 100, owners, "short")
     queries = {
-        "claim": _claim_next("w", 30.0, "postgresql", CLAIM_AMONG),
+        "claim": claim_next("w", 30.0, "postgresql", CLAIM_AMONG),
         "front": select(queue_order("postgresql", positions.EXACT, positions.DEPTHS[0])),
     }
     short = {name: _work(store, query)[0] for name, query in queries.items()}

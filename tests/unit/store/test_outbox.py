@@ -14,7 +14,7 @@ from packshot.contract.webhooks import ImageReviewed
 from packshot.errors import Conflict, NotFound
 from packshot.store.outbound import AT_ONCE, LEASE_S, RETRY_AFTER_S, Batch, Message
 from packshot.store.outbox import publish
-from packshot.store.queue import MAX_INTERRUPTIONS
+from packshot.store.queue_changes import MAX_INTERRUPTIONS
 from packshot.store.records import Claim, Tenant
 from packshot.store.schema_webhooks import webhook, webhook_attempt, webhook_message
 from packshot.store.store import Store

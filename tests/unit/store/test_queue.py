@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from packshot.errors import LeaseLost
 from packshot.store import queue
-from packshot.store.queue import MAX_INTERRUPTIONS
+from packshot.store.queue_changes import MAX_INTERRUPTIONS
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, image, shot
 from packshot.store.store import Store
