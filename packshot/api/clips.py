@@ -17,7 +17,7 @@ from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Services, Wired, in_thread
 from packshot.api.shots import ACCEPTED_HEADERS, JOB_HEADERS, accepted_job, answer_when_accepted, idempotency_key
-from packshot.contract import examples
+from packshot.contract import clip_examples
 from packshot.contract.answers import AcceptedAnswer
 from packshot.contract.clips import USUAL_CLIP_PX, ClipAnswer, ClipJob, ClipRequest
 from packshot.errors import BadInput, BudgetSpent, Conflict, NotFound
@@ -36,10 +36,10 @@ router = APIRouter(prefix="/v1", tags=["clips"], responses=keyed_problems_json()
     summary="Make a clip of a picture",
     response_model=AcceptedAnswer,
     dependencies=[Depends(limited)],
-    responses=answer_json(examples.ACCEPTED_CLIP, "The clip will be made.", status=202, headers=ACCEPTED_HEADERS)
-    | answer_json(examples.CLIP_SHOT, "The clip has ended, under `Prefer: wait`.", headers=ACCEPTED_HEADERS)
+    responses=answer_json(clip_examples.ACCEPTED_CLIP, "The clip will be made.", status=202, headers=ACCEPTED_HEADERS)
+    | answer_json(clip_examples.CLIP_SHOT, "The clip has ended, under `Prefer: wait`.", headers=ACCEPTED_HEADERS)
     | problems_json(*BODY_PROBLEMS, NotFound, Conflict, BudgetSpent),
-    openapi_extra=body_json(examples.CLIP_REQUEST) | JOB_HEADERS,
+    openapi_extra=body_json(clip_examples.CLIP_REQUEST) | JOB_HEADERS,
 )
 async def create_clip(image_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """A camera moves before the picture: the product is one rigid layer, and the scene moves behind it.
@@ -95,7 +95,7 @@ def _add(
     "/clips/{clip_id}.json",
     operation_id="describe_clip",
     summary="Get what is known about a clip",
-    responses=answer_json(examples.CLIP, "The clip.") | problems_json(NotFound),
+    responses=answer_json(clip_examples.CLIP, "The clip.") | problems_json(NotFound),
 )
 async def describe_clip(clip_id: str, services: Wired, tenant: Caller) -> ClipAnswer:
     """Its move, length, size and file."""

@@ -18,7 +18,7 @@ from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.reframing import reframed
 from packshot.api.services import Wired, in_thread
-from packshot.contract import examples
+from packshot.contract import delivery_examples
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer, PaintingAnswer
 from packshot.contract.light import ShadowKind
@@ -44,12 +44,12 @@ DEFAULT_NAME = parse_template("{image_id}-{preset}.{ext}")
     "/images/{image_id}/deliveries",
     operation_id="deliver_image",
     summary="Make channels' files of a picture",
-    responses=answer_json(examples.DELIVERIES, "The files, in the order of the request.")
+    responses=answer_json(delivery_examples.DELIVERIES, "The files, in the order of the request.")
     | answer_json(
-        examples.DELIVERIES_PAINTING, "Sides are being painted; repeat the request when they are.", status=202
+        delivery_examples.DELIVERIES_PAINTING, "Sides are being painted; repeat the request when they are.", status=202
     )
     | problems_json(*BODY_PROBLEMS, NotFound, Conflict, BudgetSpent, StorageFull, Unavailable),
-    openapi_extra=body_json(examples.DELIVERIES_REQUEST),
+    openapi_extra=body_json(delivery_examples.DELIVERIES_REQUEST),
 )
 async def deliver_image(
     image_id: str, request: Request, response: Response, services: Wired, tenant: Caller

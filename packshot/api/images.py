@@ -18,7 +18,7 @@ from packshot.api.etags import IF_MATCH, if_match
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
-from packshot.contract import examples
+from packshot.contract import delivery_examples, examples
 from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.requests import ReviewRequest
@@ -43,7 +43,7 @@ NOTES = "x-packshot-notes"
     "/presets",
     operation_id="list_presets",
     summary="List the delivery presets",
-    responses=answer_json(examples.PRESETS, "The presets."),
+    responses=answer_json(delivery_examples.PRESETS, "The presets."),
 )
 async def list_presets(tenant: Caller) -> PresetsAnswer:
     """Each preset has a channel's rules with their source, date and expiry. `warning` is set after the expiry."""

@@ -20,7 +20,8 @@ from packshot.contract.catalogue_answers import (
     RowsPage,
     SpentAnswer,
 )
-from packshot.contract.examples import DELIVERIES, IMAGE, PHOTO, SHOT
+from packshot.contract.delivery_examples import DELIVERIES
+from packshot.contract.examples import IMAGE, PHOTO, SHOT
 from packshot.contract.set_report import Defective, Outlier, SetOfReport, SetReport, Spread
 
 _ID, _PATH = "ct_2d7b9e1c4f60", "photos/ring.png"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from packshot.contract.answers import (
     AcceptedAnswer,
@@ -32,17 +32,8 @@ from packshot.contract.answers import (
     WholeImageAnswer,
     WordsAnswer,
 )
-from packshot.contract.clips import ClipAnswer, ClipRequest
-from packshot.contract.deliveries import (
-    DeliveriesAnswer,
-    DeliveriesRequest,
-    DeliverIn,
-    DeliveryAnswer,
-    PaintingAnswer,
-)
 from packshot.contract.engines import EngineInfo, EnginesAnswer, SamplingDefaults, SamplingLimits
 from packshot.contract.events import ProgressEvent
-from packshot.contract.presets import PresetInfo, PresetsAnswer
 from packshot.contract.projects import (
     ProjectAnswer,
     ProjectPage,
@@ -355,93 +346,6 @@ ENGINES = EnginesAnswer(
         ),
     ),
 )
-PRESETS = PresetsAnswer(
-    presets=(
-        PresetInfo(
-            name="amazon-main",
-            title="Amazon, main image",
-            source="Amazon product image guide",
-            dated=date(2026, 11, 1),
-            expires=date(2027, 5, 1),
-            formats=("png", "jpeg"),
-            min_longest_px=500,
-            max_longest_px=10_000,
-            advised_longest_px=1600,
-            larger_is_fine=True,
-            fill_min=0.85,
-            background="white",
-            max_bytes=10_000_000,
-        ),
-    )
-)
-
-_DELIVERY_ID, _NAME = "df_6a1d9c4e7b20", "B01-RED.MAIN.png"
-DELIVERIES_REQUEST = DeliveriesRequest(
-    deliver=[DeliverIn(preset="amazon-main", name="{sku}.MAIN.{ext}", shadow="none")]
-)
-DELIVERIES = DeliveriesAnswer(
-    deliveries=(
-        DeliveryAnswer(
-            id=_DELIVERY_ID,
-            image_id=_IMAGE_ID,
-            preset="amazon-main",
-            name=_NAME,
-            url=f"/v1/deliveries/{_DELIVERY_ID}/{_NAME}",
-            media_type="image/png",
-            width=1600,
-            height=1600,
-            bytes=1_843_201,
-            sha256="9f2c" + 60 * "0",
-            digital_source_type="http://cv.iptc.org/newscodes/digitalsourcetype/humanEdits",
-            changes=(),
-            findings=(
-                FindingAnswer(check="fill", level="ok", detail="the product fills 88% of the frame", value=0.88),
-            ),
-            warning=None,
-            created_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
-        ),
-    )
-)
-DELIVERIES_PAINTING = DeliveriesAnswer(
-    deliveries=(),
-    painting=(
-        PaintingAnswer(
-            entry=0,
-            preset="meta-ad-9x16",
-            shot_id="sh_5e1c7a9b2d40",
-            status="queued",
-            url="/v1/shots/sh_5e1c7a9b2d40",
-            events_url="/v1/shots/sh_5e1c7a9b2d40/events",
-        ),
-    ),
-)
-
-_CLIP_ID, _CLIP_SHOT_ID = "cl_4b8e1f7a9c02", "sh_7c2d9a5e1b34"
-CLIP_REQUEST = ClipRequest(move="orbit", seconds=4.0, size=1080)
-CLIP = ClipAnswer(
-    id=_CLIP_ID,
-    image_id=_IMAGE_ID,
-    shot_id=_CLIP_SHOT_ID,
-    url=f"/v1/clips/{_CLIP_ID}",
-    move="orbit",
-    seconds=4.0,
-    fps=24,
-    width=1080,
-    height=1080,
-    format="webp",
-    media_type="image/webp",
-    bytes=4_812_344,
-    sha256="5e1a" + 60 * "0",
-    created_at=datetime(2026, 11, 26, 8, 0, 20, tzinfo=UTC),
-)
-_OF_CLIP = {
-    "id": _CLIP_SHOT_ID,
-    "kind": "clip",
-    "url": f"/v1/shots/{_CLIP_SHOT_ID}",
-    "events_url": f"/v1/shots/{_CLIP_SHOT_ID}/events",
-}
-ACCEPTED_CLIP = AcceptedAnswer(**dict(ACCEPTED) | _OF_CLIP)
-CLIP_SHOT = ShotAnswer(**dict(SHOT) | _OF_CLIP | {"step": 96, "steps": 96, "images": (), "clip": CLIP})
 
 EVENT_STREAM = f"id: 5\nevent: progress\ndata: {ProgressEvent(shot=_SHOT_ID, step=4, steps=40).model_dump_json()}\n\n"
 METRICS = 'packshot_shots_total{status="done"} 128.0\n'
