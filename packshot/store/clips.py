@@ -12,7 +12,8 @@ from packshot.store.audit_rows import SYSTEM, Details, record
 from packshot.store.clip_records import ClipRecord, NewClip
 from packshot.store.database import Database, absent, moment, new_id, require_id
 from packshot.store.references import WrittenFile
-from packshot.store.schema import Now, clip, image
+from packshot.store.schema import Now, image
+from packshot.store.schema_files import clip
 
 
 class Clips:

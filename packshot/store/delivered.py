@@ -15,7 +15,8 @@ from packshot.store.delivered_records import DeliveredRecord, NewDelivered
 from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.named import IDS_AT_ONCE
 from packshot.store.references import AssetReferences
-from packshot.store.schema import Now, delivered_file, image, shot
+from packshot.store.schema import Now, image, shot
+from packshot.store.schema_files import delivered_file
 
 
 class DeliveredFiles:

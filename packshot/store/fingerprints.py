@@ -15,7 +15,8 @@ from sqlalchemy import Connection, delete, exists, literal, select
 from packshot.imaging.fingerprint import Fingerprint
 from packshot.store.database import Database, insert
 from packshot.store.named import IDS_AT_ONCE
-from packshot.store.schema import delivered_file, image
+from packshot.store.schema import image
+from packshot.store.schema_files import delivered_file
 from packshot.store.schema_fingerprints import fingerprint
 
 __all__ = ["Fingerprints", "KnownFile", "Sketched", "insert_fingerprint"]

@@ -23,7 +23,8 @@ from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.picture_uses import used_as_reference
 from packshot.store.references import AssetReferences
-from packshot.store.schema import Now, clip, delivered_file, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.schema_files import clip, delivered_file
 from packshot.store.schema_trainings import training
 from packshot.store.sessions import Sessions
 from packshot.store.shots import job_keys_of

@@ -21,7 +21,8 @@ from packshot.store.catalogue_follow import image_approved
 from packshot.store.database import Database, absent, is_id, moment, require_id
 from packshot.store.outbox import publish
 from packshot.store.records import ImageRecord
-from packshot.store.schema import Now, image, image_review, shot, tenant
+from packshot.store.schema import Now, image, shot, tenant
+from packshot.store.schema_reviews import image_review
 from packshot.store.shot_rows import image_record
 
 AT_ONCE = 500

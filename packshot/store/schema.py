@@ -23,16 +23,13 @@ from sqlalchemy import (
     text,
 )
 
-from packshot.store import catalogue_tables, schema_trainings
+from packshot.store import catalogue_tables, schema_files, schema_reviews, schema_trainings
 from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
-__all__ = ["REVISION", "Now", "catalogue_tables", "metadata", "schema_trainings"]
+__all__ = ["REVISION", "Now", "catalogue_tables", "metadata", "schema_files", "schema_reviews", "schema_trainings"]
 
 REVISION = "0031"
-"""The last migration. The migrations up to it make the tables below."""
-
-
-_ID, _tenant = ID, tenant_column
+"""The last migration. The migrations up to it make the tables of the store."""
 
 NEVER = 1e12
 """A time that does not come, in seconds since 1970."""
@@ -54,11 +51,10 @@ duty = Table(
     Column("page", Integer, nullable=False),  # where the next turn goes on
 )
 
-
 tenant = Table(
     "tenant",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("name", String(100), nullable=False, unique=True),
     Column("retention_days", Double),  # NULL = the value of the setting
     Column("weight", Double, nullable=False, server_default="1"),  # its share of the workers, relative to the others'
@@ -70,8 +66,8 @@ tenant = Table(
 api_key = Table(
     "api_key",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
     Column("prefix", String(16), nullable=False, unique=True),
     Column("sha256", String(64), nullable=False),
     Column("created_at", Double, nullable=False),
@@ -83,7 +79,7 @@ session = Table(
     "session",
     metadata,
     Column("sha256", String(64), primary_key=True),  # of the token
-    Column("key_id", _ID, ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("key_id", ID, ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("expires_at", Double, nullable=False, index=True),
 )
 
@@ -102,7 +98,7 @@ asset = Table(
 cluster = Table(
     "cluster",
     metadata,
-    Column("id", _ID, primary_key=True),
+    Column("id", ID, primary_key=True),
     Column("pack", String(200), nullable=False),  # of the only engine; of several, the names with commas between them
     Column("engines", Text),  # the names, with commas between them; NULL = code of before 0023, which has one engine
     Column("seen_at", Double, nullable=False),
@@ -112,8 +108,8 @@ cluster = Table(
 project = Table(
     "project",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
     Column("name", String(120), nullable=False),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("tenant_id", "name"),
@@ -122,8 +118,8 @@ project = Table(
 style = Table(
     "style",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
     Column("name", String(120), nullable=False),
     Column("prompt", Text, nullable=False),
     Column("negative_prompt", Text, nullable=False),
@@ -143,8 +139,8 @@ style = Table(
 adapter = Table(
     "adapter",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
     Column("name", String(120), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("engine", String(200), nullable=False),  # the pack that it was checked against
@@ -164,8 +160,8 @@ adapter = Table(
 photo = Table(
     "photo",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("format", String(16), nullable=False),
@@ -176,7 +172,7 @@ photo = Table(
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
     Column("notes", JSON(none_as_null=True)),  # [code, detail] pairs; NULL = a replica of version 0.1.0 took the photo
-    Column("project_id", _ID, index=True),  # without a foreign key, which SQLite cannot add to a table
+    Column("project_id", ID, index=True),  # without a foreign key, which SQLite cannot add to a table
     UniqueConstraint("tenant_id", "sha256"),
     Index(None, "tenant_id", "created_at"),
 )
@@ -184,15 +180,15 @@ photo = Table(
 mask = Table(
     "mask",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
-    Column("photo_id", _ID, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
+    Column("photo_id", ID, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("score", Double, nullable=False),
     Column("area_px", BigInteger, nullable=False),
     Column("bbox_xyxy", JSON, nullable=False),
     Column("asset_key", ForeignKey("asset.key"), nullable=False),
     Column("source", String(16)),  # NULL = a replica of version 0.1.0 made the mask
-    Column("parent_id", _ID),  # the mask that this one was made from; it may have been deleted since
+    Column("parent_id", ID),  # the mask that this one was made from; it may have been deleted since
     Column("rgba_key", String(200)),  # an asset: the upload with its own alpha; NULL = the photo has the colours
     # NULL in the next three = a replica of version 0.1.0 made the mask; it is cut as there
     Column("lock_px", Integer),
@@ -207,8 +203,8 @@ shot = Table(
     metadata,
     # The order of acceptance, unlike `created_at` without ties.
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("id", _ID, nullable=False, unique=True),
-    _tenant(),
+    Column("id", ID, nullable=False, unique=True),
+    tenant_column(),
     Column("status", String(16), nullable=False),
     Column("priority", String(16), nullable=False),
     Column("request", JSON, nullable=False),
@@ -230,12 +226,12 @@ shot = Table(
     Column("images", Integer),
     Column("row_steps", BigInteger),
     Column("engine", String(64)),  # that it needs; NULL = none, or a replica of an earlier version accepted the shot
-    Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
-    Column("key_id", _ID),  # the key that it came with; NULL = none, or a replica of an earlier version
+    Column("project_id", ID),  # without a foreign key, which SQLite cannot add to a table
+    Column("key_id", ID),  # the key that it came with; NULL = none, or a replica of an earlier version
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
     Column("category", String(20)),  # one whose pictures a person must approve; NULL = none
-    Column("supersedes", _ID),  # the picture of which the shot makes the next version; it may have been deleted since
+    Column("supersedes", ID),  # the picture of which the shot makes the next version; it may have been deleted since
     Column("interruptions", Integer),  # NULL = none yet, as in the next one
     Column("postponed_s", Double),  # how long outages have held the shot up
     # What it is, if it is no shot but another kind of work on the same queue: NULL = a shot. `request` is the shot of
@@ -328,16 +324,16 @@ snapshot = Table(
 shot_mask = Table(
     "shot_mask",
     metadata,
-    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), primary_key=True),
-    Column("mask_id", _ID, ForeignKey("mask.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("shot_id", ID, ForeignKey("shot.id", ondelete="CASCADE"), primary_key=True),
+    Column("mask_id", ID, ForeignKey("mask.id", ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 image = Table(
     "image",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
-    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), nullable=False),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
+    Column("shot_id", ID, ForeignKey("shot.id", ondelete="CASCADE"), nullable=False),
     Column("index", Integer, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("width", Integer, nullable=False),
@@ -350,8 +346,8 @@ image = Table(
     Column("review_reason", String(32)),  # of `rejected`
     Column("review_number", Integer),  # the last decision's line in the log; NULL = none, so the picture is a draft
     Column("version", Integer),  # NULL = 1
-    Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
-    Column("superseded_by", _ID),
+    Column("supersedes", ID),  # the version before, without a foreign key: it may have been deleted since
+    Column("superseded_by", ID),
     Column("text_state", String(16)),  # the worst finding about its text; NULL = its text was not read
     Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
@@ -365,60 +361,28 @@ image = Table(
     ),
 )
 
-# The log of a picture's reviews. Lines are only added, and go with the picture.
-image_review = Table(
-    "image_review",
-    metadata,
-    Column("image_id", _ID, ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    _tenant(),
-    Column("state", String(20)),  # NULL = a comment, which decides nothing
-    Column("reason", String(32)),
-    Column("note", Text),
-    Column("marks", JSON, nullable=False),
-    Column("by", String(200), nullable=False),
-    Column("reviewer", String(80)),
-    Column("created_at", Double, nullable=False),
-)
-
 # Photos and images that are references of a style, a shot or a catalogue: one of the last three columns says of which.
 picture_use = Table(
     "picture_use",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("picture_id", _ID, nullable=False, index=True),
-    Column("style_id", _ID, ForeignKey("style.id", ondelete="CASCADE"), index=True),
-    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), index=True),
-    Column("catalogue_id", _ID, ForeignKey("catalogue.id", ondelete="CASCADE"), index=True),
-)
-
-# A link under which people without a key see some pictures and comment on them.
-share_link = Table(
-    "share_link",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
-    Column("sha256", String(64), nullable=False, unique=True),  # of the token
-    Column("name", String(80), nullable=False),
-    Column("image_ids", JSON, nullable=False),
-    Column("by", String(200), nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("expires_at", Double, nullable=False, index=True),
-    Column("revoked_at", Double),
-    Index(None, "tenant_id", "created_at"),
+    Column("picture_id", ID, nullable=False, index=True),
+    Column("style_id", ID, ForeignKey("style.id", ondelete="CASCADE"), index=True),
+    Column("shot_id", ID, ForeignKey("shot.id", ondelete="CASCADE"), index=True),
+    Column("catalogue_id", ID, ForeignKey("catalogue.id", ondelete="CASCADE"), index=True),
 )
 
 # A photo that its client puts into the asset root itself. Its file is `uploads/{id}` until the photo is made of it.
 upload = Table(
     "upload",
     metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
+    Column("id", ID, primary_key=True),
+    tenant_column(),
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("content_type", String(100), nullable=False),
     Column("token_sha256", String(64), nullable=False),  # of the token in this server's own upload URL
-    Column("photo_id", _ID),  # the photo that was made of it; it may have been deleted since
+    Column("photo_id", ID),  # the photo that was made of it; it may have been deleted since
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
 )
@@ -432,50 +396,4 @@ deletion = Table(
     Column("by", String(200), nullable=False),
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double),
-)
-
-# A file that was made of an image for a channel. `recipe` names the preset, the date of its rules and the options, so
-# that the same request finds the same file. An index for the image's deletion is the unique constraint's.
-delivered_file = Table(
-    "delivered_file",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
-    Column("image_id", _ID, ForeignKey("image.id", ondelete="CASCADE"), nullable=False),
-    Column("preset", String(80), nullable=False),
-    Column("recipe", String(200), nullable=False),
-    Column("asset_key", ForeignKey("asset.key"), nullable=False),
-    Column("media_type", String(40), nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False, index=True),
-    Column("source_type", String(200)),
-    Column("changes", JSON, nullable=False),
-    Column("findings", JSON, nullable=False),
-    Column("created_at", Double, nullable=False),
-    Column("mark", BigInteger, index=True),
-    Column("instance_id", String(60), index=True),
-    Column("signed_by", String(80)),
-    UniqueConstraint("image_id", "recipe"),
-)
-
-# A clip that was made of an image by a row of `shot`. It goes with either of them.
-clip = Table(
-    "clip",
-    metadata,
-    Column("id", _ID, primary_key=True),
-    _tenant(),
-    Column("image_id", _ID, ForeignKey("image.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), nullable=False, unique=True),
-    Column("asset_key", ForeignKey("asset.key"), nullable=False),
-    Column("format", String(16), nullable=False),
-    Column("move", String(16), nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("fps", Integer, nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("bytes", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("created_at", Double, nullable=False),
 )

@@ -19,7 +19,8 @@ from packshot.store.database import Database, absent, moment, moment_or_none, ne
 from packshot.store.pages import page_of
 from packshot.store.records import ImageRecord
 from packshot.store.reviews import AT_ONCE, ReviewRecord, record_of
-from packshot.store.schema import Now, image, image_review, share_link, shot
+from packshot.store.schema import Now, image, shot
+from packshot.store.schema_reviews import image_review, share_link
 from packshot.store.shot_rows import image_record
 
 MAX_LIVE = 1_000

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Row, func, select, update
 from packshot.errors import Conflict
 from packshot.store.catalogue_follow import image_superseded
 from packshot.store.database import absent, require_id
-from packshot.store.schema import Now, image, image_review
+from packshot.store.schema import Now, image
+from packshot.store.schema_reviews import image_review
 
 REDO = "redo"
 """Who opens the review of a new version."""

@@ -17,7 +17,8 @@ from sqlalchemy import select
 
 from packshot.store.catalogue_tables import catalogue_file, catalogue_shot
 from packshot.store.database import Database
-from packshot.store.schema import delivered_file, image, shot
+from packshot.store.schema import image, shot
+from packshot.store.schema_files import delivered_file
 
 
 @pytest.mark.parametrize(

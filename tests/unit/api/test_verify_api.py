@@ -25,7 +25,7 @@ from packshot.imaging.watermark import embed
 from packshot.settings import Settings
 from packshot.store.delivered_records import NewDelivered
 from packshot.store.records import NewImage
-from packshot.store.schema import delivered_file
+from packshot.store.schema_files import delivered_file
 from packshot.types import U8
 from tests.api_graph import Api, code_of, running
 from tests.specs import recipe_of

@@ -17,7 +17,8 @@ from sqlalchemy import func, select
 
 from packshot.store.catalogue_tables import catalogue_file
 from packshot.store.migrate import migrate
-from packshot.store.schema import delivered_file, image, shot
+from packshot.store.schema import image, shot
+from packshot.store.schema_files import delivered_file
 from packshot.store.store import Store
 from tests.debian_tools import missing
 from tests.unit.catalogue.producing import BOX, add_photo, settings_of, state_of

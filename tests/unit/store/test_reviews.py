@@ -15,7 +15,8 @@ from packshot.contract.verdict import Finding, Verdict
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
 from packshot.store.catalogue_records import EndedShot
 from packshot.store.records import ImageRecord, Tenant
-from packshot.store.schema import Now, image, share_link
+from packshot.store.schema import Now, image
+from packshot.store.schema_reviews import share_link
 from packshot.store.schema_webhooks import webhook_message
 from packshot.store.shot_filter import ShotFilter
 from packshot.store.store import Store
