@@ -34,7 +34,7 @@ from tests.directed import directed
 from tests.understood import understood
 from tests.unit.shots.painter import Painter
 
-PATIENT = {"p50_ms": 20_000, "p95_ms": 20_000, "p99_ms": 20_000}
+PATIENT = {"p50_ms": 60_000, "p95_ms": 60_000, "p99_ms": 60_000}
 CLASSES = ("upload", "click", "cutout", "shot", "touchup", "clip")
 
 
@@ -74,7 +74,7 @@ def designers(**shares: float) -> Scenario:
             "timeline": [{"name": "steady", "seconds": 2, "load": 1}],
             "traffic": [{"persona": "designer", "rate_per_s": 2, "gaps": "constant"}],
             "personas": {"designer": {"clicks": [1, 1], "think_s": 0.05, "canvas_px": 256, **shares}},
-            "patience_s": 30,
+            "patience_s": 60,
             "slo": {
                 "goodput": 1,
                 "errors": 0,

@@ -40,7 +40,7 @@ from tests.api_graph import Api, running
 from tests.specs import recipe_of
 
 STALL_S, EVERY_S = 0.4, 1.0
-PATIENT = {"p50_ms": 20_000, "p95_ms": 20_000, "p99_ms": 20_000}
+PATIENT = {"p50_ms": 60_000, "p95_ms": 60_000, "p99_ms": 60_000}
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def probes(rate_per_s: int, seconds: int, **bounds: int) -> dict[str, Any]:
         "seed": 3,
         "timeline": [{"name": "steady", "seconds": seconds, "load": 1}],
         "traffic": [{"persona": "probe", "rate_per_s": rate_per_s, "gaps": "constant"}],
-        "patience_s": 20,
+        "patience_s": 60,
         "slo": {"goodput": 0.9, "errors": 0.0, "classes": {"probe": {**PATIENT, **bounds}}},
     }
 
@@ -93,7 +93,7 @@ def test_what_a_stalling_server_shows_can_be_written_down() -> None:
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path: Path, workers: int) -> None:
     """Every answer takes 0.3 s more than its bound, and bounds are wide enough that a busy generator stays valid."""
-    slow = probes(20, 2, p50_ms=1_000, p95_ms=20_000, p99_ms=20_000)
+    slow = probes(20, 2, p50_ms=1_000)
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
     with server("--stall", 0, "--delay", 1.3) as url:
         result = CliRunner().invoke(
@@ -217,7 +217,7 @@ def everyone() -> Scenario:
                 "integrator": {"fresh": 0.5, "canvas_px": 256},
                 "catalogue": {"skus": [2, 3], "canvas_px": 256},
             },
-            "patience_s": 30,
+            "patience_s": 60,
             "sample": 5,
             "slo": {
                 "goodput": 1,
