@@ -48,6 +48,7 @@ from packshot.training.jobs.check import check_training
 from packshot.types import Detection, Found, Mask, Prompts, Stroke, Words
 from tests.migrated import migrated_home
 from tests.specs import recipe_of
+from tests.waiting import WAIT_S
 
 ENGINES = tuple(
     EngineInfo(
@@ -72,9 +73,6 @@ ENGINES = tuple(
     )
     for name in ("mini", "second")
 )
-
-WAIT_S = 120.0
-"""How long a test waits for an answer that must come, in seconds: the machine may do much else."""
 
 
 class BoxGraph:

@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from packshot.cli import app, servers
-from tests.api_graph import WAIT_S, Api, running
+from tests.api_graph import Api, running
+from tests.waiting import WAIT_S
 
 
 def call(*arguments: Path | float | str, answers_within_s: float = WAIT_S) -> Result:

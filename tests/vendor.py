@@ -21,6 +21,7 @@ from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 from packshot.types import U8
 from tests.receiver import Received, Receiver, receiving
+from tests.waiting import WAIT_S
 
 KEY = "sk-of-the-test"
 PRICE_S = 60.0
@@ -137,7 +138,7 @@ def floods(vendor: Vendor, handler: BaseHTTPRequestHandler) -> None:
 def stalls(vendor: Vendor, handler: BaseHTTPRequestHandler) -> None:
     """Bill the call, and say nothing until the caller leaves."""
     vendor.bill()
-    handler.connection.settimeout(120)
+    handler.connection.settimeout(WAIT_S)
     handler.connection.recv(1)
 
 
@@ -167,7 +168,7 @@ def endpoint_at(vendor: Vendor, **changes: Any) -> dict[str, Any]:
         "model": "test-image-1",
         "prompt": "Photograph: {prompt}.",
         "in_flight": 2,
-        "timeout_s": 20,
+        "timeout_s": WAIT_S,
         "price_device_s": PRICE_S,
     } | changes
 

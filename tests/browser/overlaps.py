@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from playwright.sync_api import Page
 
 UNDER = "#photo, .board-frame, .figure-box, .picture, .slot, .strip li, .candidate, .full-room"
@@ -93,10 +95,17 @@ SCROLL = """([step, share]) => {
 }"""
 
 
-def overlapping(page: Page) -> list[str]:
-    """What lies on something else now, or leaves the page sideways, one sentence each."""
-    found: list[str] = page.evaluate(FIND, [UNDER, ABOVE])
-    return found
+def overlapping(page: Page, wait_s: float = 3.0) -> list[str]:
+    """What lies on something else, or leaves the page sideways, one sentence each.
+
+    What passes within `wait_s` seconds does not count: a page on a busy machine may still be coming together.
+    """
+    give_up_at = time.monotonic() + wait_s
+    while True:
+        found: list[str] = page.evaluate(FIND, [UNDER, ABOVE])
+        if not found or time.monotonic() > give_up_at:
+            return found
+        page.wait_for_timeout(100)
 
 
 def overlapping_anywhere(page: Page, step: str) -> list[str]:

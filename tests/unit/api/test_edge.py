@@ -11,7 +11,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 import packshot
 from packshot.api.limits import MAX_JSON_BYTES
-from tests.api_graph import WAIT_S, Api, code_of, running
+from tests.api_graph import Api, code_of, running
+from tests.waiting import WAIT_S
 
 
 def test_every_answer_carries_one_request_id(api: Api) -> None:

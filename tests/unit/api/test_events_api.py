@@ -13,7 +13,8 @@ from httpx import Response
 from packshot.client import Client
 from packshot.contract.events import PreviewEvent
 from packshot.errors import Unauthorized
-from tests.api_graph import WAIT_S, Api, code_of
+from tests.api_graph import Api, code_of
+from tests.waiting import WAIT_S
 
 
 def read(answer: Response) -> list[tuple[str, Any, str]]:

@@ -18,7 +18,8 @@ from starlette.types import Message
 from packshot.api.bodies import ARRIVING_EACH, BODY_TIMEOUT_S, PROGRESS_BYTES, Body, arriving
 from packshot.api.places import Places
 from packshot.errors import Overloaded, TooSlow
-from tests.api_graph import WAIT_S, Api, code_of, running
+from tests.api_graph import Api, code_of, running
+from tests.waiting import WAIT_S
 
 
 @contextmanager

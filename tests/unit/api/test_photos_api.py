@@ -15,7 +15,8 @@ from httpx import Client, Response
 from packshot.api.decoding import LocalDecoder
 from packshot.imaging.codec import encode_png, read_png
 from packshot.imaging.decoding.results import NormalisedPhoto
-from tests.api_graph import WAIT_S, Api, code_of, jpeg, png, running
+from tests.api_graph import Api, code_of, jpeg, png, running
+from tests.waiting import WAIT_S
 
 
 def upload(client: Client, data: bytes, claimed_type: str = "image/png", name: str = "a.png") -> Response:

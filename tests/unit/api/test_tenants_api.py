@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api_graph import WAIT_S, Api, code_of, png
+from tests.api_graph import Api, code_of, png
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture

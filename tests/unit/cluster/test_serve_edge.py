@@ -19,7 +19,8 @@ from cluster.local import free_port
 from cluster.private_ray import private_environment, ray_folder
 from packshot.errors import BadInput
 from packshot.settings import Settings
-from tests.api_graph import WAIT_S, Api, running
+from tests.api_graph import Api, running
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture(scope="module")

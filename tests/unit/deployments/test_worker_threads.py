@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from deployments.ray_support.worker_threads import WorkerThreads
-from tests.api_graph import WAIT_S
+from tests.waiting import WAIT_S
 
 
 async def test_one_thread_does_one_call_at_a_time_and_the_loop_goes_on() -> None:

@@ -52,6 +52,7 @@ from tests.vendor import (
     stalls,
     vending,
 )
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture
@@ -130,6 +131,8 @@ def test_a_touch_up_sends_the_finished_picture_and_its_region(vendor: Vendor, pa
     assert np.array_equal(pixels_of(form["mask"])[..., 3], 255 - region)
 
 
+SHORT_S = 4.0
+"""A limit that passes, and which a vendor reaches on a busy machine: the first call makes TLS's context, too."""
 HTML = b"<!doctype html><title>Sign in</title>"
 BOMB = encode_png(np.zeros((5000, 5000, 3), np.uint8))
 
@@ -150,7 +153,7 @@ BOMB = encode_png(np.zeros((5000, 5000, 3), np.uint8))
         (answers(picture(file=encode_png(scene().product)[:-40])), EngineFailed, "remote_answer", "its picture"),
         (floods, EngineFailed, "remote_answer", "an answer may have 2000000 bytes"),
         (hangs_up, EngineFailed, "remote_answer", "no answer"),
-        (stalls, EngineFailed, "remote_answer", "no complete answer within 0.3 s"),
+        (stalls, EngineFailed, "remote_answer", "no complete answer within 4 s"),
         (says(400, "blocked", "moderation_blocked"), BadInput, "content_refused", "change the words"),
         (says(400, "unknown field", "invalid_value"), EngineFailed, "remote_refused", "400: unknown field"),
     ],
@@ -165,7 +168,7 @@ def test_what_an_answer_means(
 ) -> None:
     """Outages wait; wrong answers are attempts that may succeed; what the vendor refuses ends the shot."""
     vendor.behaviours = [behaviour]
-    error = refusal(painters.one(timeout_s=0.3 if behaviour is stalls else 20, max_answer_bytes=2_000_000))
+    error = refusal(painters.one(timeout_s=SHORT_S if behaviour is stalls else WAIT_S, max_answer_bytes=2_000_000))
     assert isinstance(error, kind)
     assert error.code == code
     assert words in error.detail
@@ -179,7 +182,7 @@ def test_silence_is_an_outage_where_a_repeat_is_billed_once(
 ) -> None:
     """The vendor has billed the first call. The repeat has the same key, so it is not billed again."""
     vendor.idempotent, vendor.behaviours = True, [behaviour]
-    painter = painters.one(idempotency_header="Idempotency-Key", timeout_s=0.3 if behaviour is stalls else 20)
+    painter = painters.one(idempotency_header="Idempotency-Key", timeout_s=SHORT_S if behaviour is stalls else WAIT_S)
     assert isinstance(refusal(painter), Unavailable)
     assert painted(painters.one(idempotency_header="Idempotency-Key")).render.pixels.any()
     assert len(vendor.calls) == 2
@@ -275,7 +278,7 @@ def test_cancelling_closes_the_call(vendor: Vendor, painters: Painters) -> None:
     left: list[bytes] = []
 
     def waits(_: Vendor, handler: Any) -> None:
-        handler.connection.settimeout(120)
+        handler.connection.settimeout(WAIT_S)
         left.append(handler.connection.recv(1))
 
     vendor.behaviours = [waits]

@@ -30,9 +30,9 @@ def desk_of(page: Page) -> dict[str, Any]:
 def test_the_geometric_check_sees_an_element_on_another(visit: Callable[..., Visit]) -> None:
     page = visit().page()
     page.evaluate("document.getElementById('automatic').style.transform = 'translateY(-60px)'")
-    assert any("Automatic" in problem for problem in overlapping(page))
+    assert any("Automatic" in problem for problem in overlapping(page, wait_s=0))
     page.evaluate("document.getElementById('automatic').style.transform = 'translateX(300px)'")
-    assert any("sideways" in problem for problem in overlapping(page))
+    assert any("sideways" in problem for problem in overlapping(page, wait_s=0))
 
 
 def test_a_plain_background_makes_one_picture_and_says_so(visit: Callable[..., Visit], light: Light) -> None:
