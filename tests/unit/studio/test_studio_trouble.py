@@ -59,7 +59,10 @@ def test_a_lost_line_is_told_and_mended(
     page.get_by_role("spinbutton", name="Pictures").fill("1")
     here.context.set_offline(True)
     page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_role("alert")).to_contain_text("The connection to the studio is lost")
+    told = page.get_by_role("alert").filter(
+        has_text="The connection to the studio is lost"
+    )  # beside what still loaded, and was lost, too
+    expect(told).to_be_visible()
     here.context.set_offline(False)
     with light.painting():
         page.get_by_role("img", name="Result 1").wait_for()
