@@ -127,8 +127,8 @@ def _enlargement(check: str, subject: str, factor: float, remedy: str) -> Findin
         return Finding(check, "warning", detail, factor)
     if round(factor, 2) == 1:
         return Finding(check, "ok", f"{subject} was not resized", factor)
-    verb = "enlarged" if factor > 1 else "shrunk"
-    return Finding(check, "ok", f"{subject} was {verb} to {factor:.2f} of its size", factor)
+    change = f"enlarged {factor:.2f}x" if factor > 1 else f"shrunk to {factor:.2f} of its size"
+    return Finding(check, "ok", f"{subject} was {change}", factor)
 
 
 def _fill(flat: Flat) -> Finding:
