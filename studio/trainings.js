@@ -148,7 +148,7 @@ function begin() {
       picks.append(...page.images.map(pick));
       following = page.following;
       more.hidden = !following;
-      if (!known.size) picks.replaceChildren(h("p", { className: "quiet" }, "No picture is approved yet. Approve some on the page of your shots, and come back."));
+      if (!known.size) picks.replaceChildren(h("p", { className: "quiet" }, "No picture is approved yet. ", h("a", { href: "/review" }, "Approve some in Review"), ", then come back."));
     } catch (problem) {
       sorry(problem, { key: "pictures", action: { label: "Try again", run: add } });
     }
