@@ -207,7 +207,7 @@ IMAGE = ImageAnswer(
         level="ok",
         findings=(
             FindingAnswer(
-                check="lock", level="ok", detail="all 201733 opaque product pixels equal the layout", value=0.0
+                check="lock", level="ok", detail="all 201,733 opaque product pixels equal the placed photo", value=0.0
             ),
         ),
     ),

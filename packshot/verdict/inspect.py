@@ -102,8 +102,9 @@ def _lock(flat: Flat, picture: U8) -> Finding:
     """Compare the picture with the layout in all pixels in which the layout is opaque."""
     total, differing = _differing(flat, picture)
     if differing:
-        return Finding("lock", "failed", f"{differing} of {total} product pixels differ from the layout", differing)
-    return Finding("lock", "ok", f"all {total} opaque product pixels equal the layout", 0.0)
+        detail = f"{differing:,} of {total:,} product pixels differ from the placed photo"
+        return Finding("lock", "failed", detail, differing)
+    return Finding("lock", "ok", f"all {total:,} opaque product pixels equal the placed photo", 0.0)
 
 
 def _differing(flat: Flat, picture: U8) -> tuple[int, int]:
