@@ -30,7 +30,7 @@ def main() -> int:
     command += ["--box", ",".join(map(str, CUP_AND_SAUCER_BOX_XYXY)), "--canvas", "512x512", "-n", "1", "--seed", "7"]
     for prompt in PROMPTS:
         command += ["--prompt", prompt]
-    command += ["--out", str(OUT), "--json"]
+    command += ["--out", str(OUT)]
     code = subprocess.run(command, check=False).returncode
     if code == 0:
         pictures = [photo, OUT / "coffee-marked.jpg", *sorted(OUT.glob("coffee-*-seed*.png"))]

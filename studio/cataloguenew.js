@@ -154,7 +154,7 @@ function drawFigures() {
   $("figures").replaceChildren(
     ...[
       h("div", { className: "facts" }, fact(number(plan.rows), "SKUs"), fact(number(plan.pictures), "pictures"), fact(number(plan.deliveries), "files"), fact(time(plan.device_s), plan.basis === "measured" ? "as measured here" : "estimated")),
-      plan.ends_at ? h("p", { className: "quiet" }, `Alone on this server it would end ${new Date(plan.ends_at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })}.`) : null,
+      plan.ends_at ? h("p", { className: "quiet" }, `Ends about ${new Date(plan.ends_at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })} if nothing else runs on this server.`) : null,
       ...(plan.warnings ?? []).map(({ rule, remedy }) => h("p", { className: "note" }, `${rule}. ${remedy}`)),
       budget.exceeded ? h("p", { className: "problem" }, "This is more than the budget allows.") : null,
     ].filter(Boolean),
@@ -169,7 +169,8 @@ function drawFoot() {
   const planning = $("figures").hasAttribute("aria-busy"); // what starts is what the plan says
   $("make").disabled = planning || !plan || !plan.rows || (problems > 0 && !(skips && $("skip").checked));
   const missing = photosOf(rows).filter((path) => !files.has(path));
-  const words = problems && !skips ? "Correct the problems, and drop the folder again." : missing.length ? `${plural(missing.length, "photo")} of the sheet ${missing.length === 1 ? "is" : "are"} not among the files.` : "";
+  const words = problems && !skips ? "Correct the problems, and drop the folder again." : missing.length ? `${plural(missing.length, "photo")} of the sheet ${missing.length === 1 ? "is" : "are"} not among the files. The catalogue cannot start without ${missing.length === 1 ? "it" : "them"}.` : "";
+  say($("make"), missing.length ? "Upload" : "Upload and start");
   say($("make-words"), words);
 }
 

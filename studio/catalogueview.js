@@ -10,6 +10,7 @@ import { plural } from "./words.js";
 
 const EVERY_MS = 2000;
 const PAGE = 60;
+const NAMED = 10; // missing photos that are listed
 const ROW_STATES = { "": "All", running: "Running", done: "Done", failed: "Failed", skipped: "Left out", waiting: "Waiting" };
 const ACTIONS = {
   draft: [["start", "Start", true], ["cancel", "Discard"]],
@@ -201,7 +202,7 @@ class View {
     picker.webkitdirectory = true;
     const parts = [];
     if (known?.refused.length) parts.push(h("p", {}, h("strong", {}, `${plural(known.refused.length, "photo")} cannot be used.`), " Their rows will say so, and the others go on."), h("ul", { className: "refused" }, ...known.refused.map(({ path, detail }) => h("li", {}, h("strong", {}, path), ` ${detail}`))));
-    if (missing) parts.push(h("p", {}, h("strong", {}, `${plural(missing, "photo")} ${missing === 1 ? "is" : "are"} missing.`), " Drop the folder here again: what was sent is not sent twice."), h("label", { className: "button" }, "Pick the folder", picker));
+    if (missing) parts.push(h("p", {}, h("strong", {}, `${plural(missing, "photo")} ${missing === 1 ? "is" : "are"} missing.`), " Drop the folder here again: what was sent is not sent twice."), h("ul", { className: "refused" }, ...(this.now.missing_photos ?? []).slice(0, NAMED).map(({ path }) => h("li", {}, path))), h("label", { className: "button" }, "Pick the folder", picker));
     this.sending.replaceChildren(...parts);
     return undefined;
   }

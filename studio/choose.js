@@ -78,7 +78,7 @@ function showUnmet({ entry, image }, refusal = "") {
   const list = one ? lacking(one, entry.desk) : [];
   $("unmet").hidden = !list.length && !refusal;
   const phrases = new Intl.ListFormat("en").format(list);
-  say($("unmet-words"), list.length ? `${one.title} needs ${phrases}.` : refusal);
+  say($("unmet-words"), list.length ? `“${one.title}” needs ${phrases}.` : refusal);
 }
 
 /** Render the chosen picture's layout again so that the channel takes it. The desk itself stays. */
@@ -184,7 +184,7 @@ function showChosen({ image, entry }) {
   $("as-style").title = transparent ? "A transparent picture shows no scene" : "The next scenes take this picture's colours, light and look";
   $("film").title = transparent ? "A transparent picture has no background to move" : "A camera that moves before the picture";
   $("more").title = painted ? "" : "Nothing was painted: it would be the same picture";
-  showUnmet({ entry });
+  showUnmet({ entry, image });
   showVerdict(image);
 }
 
@@ -255,6 +255,8 @@ function trouble(problem, image) {
   } else if (problem.code === "preset_unmet") {
     withChosen((now) => showUnmet(now, problem.detail));
     alertOf("This channel would refuse the picture.", problem.detail, { key: "choose", action: { label: "Make it pass", run: makePass } });
+  } else if (problem.code === "not_served" && !$("sides-missing").hidden) {
+    alertOf("This channel's frame has another shape.", "The engine can paint the missing sides; the picture itself stays.", { key: "choose", action: { label: "Paint the sides", run: paintSides } });
   } else sorry(problem, { key: "choose" });
 }
 

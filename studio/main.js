@@ -102,7 +102,13 @@ async function whenLoaded(name, module) {
 }
 
 function wireTabs() {
-  for (const name of STEPS) $(`tab-${name}`).addEventListener("click", () => go(name));
+  for (const name of STEPS) {
+    $(`tab-${name}`).addEventListener("click", () => {
+      message = ""; // it was about the step before
+      showStatus();
+      go(name);
+    });
+  }
   $("tabs").addEventListener("keydown", (event) => {
     const at = STEPS.indexOf(step());
     const to = { ArrowRight: (at + 1) % 4, ArrowLeft: (at + 3) % 4, Home: 0, End: 3 }[event.key];

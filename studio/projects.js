@@ -58,7 +58,7 @@ function dialog() {
     h("ul", { id: "project-rows", className: "project-rows" }),
     form,
     h("p", { id: "project-problem", className: "problem", role: "alert" }),
-    h("div", { className: "row spread" }, h("a", { href: "/catalogues" }, "Catalogues of many products"), h("a", { href: "/trainings" }, "Trainings"), h("a", { href: "/verify" }, "Verify a file"), h("button", { "data-close": true }, "Close")),
+    h("div", { className: "row spread" }, h("a", { href: "/catalogues" }, "Catalogues"), h("a", { href: "/review" }, "Review"), h("a", { href: "/trainings" }, "Trainings"), h("a", { href: "/verify" }, "Verify a file"), h("button", { "data-close": true }, "Close")),
   );
 }
 

@@ -148,7 +148,7 @@ function begin() {
       picks.append(...page.images.map(pick));
       following = page.following;
       more.hidden = !following;
-      if (!known.size) picks.replaceChildren(h("p", { className: "quiet" }, "No picture is approved yet. Approve some on the page of your shots, and come back."));
+      if (!known.size) picks.replaceChildren(h("p", { className: "quiet" }, "No picture is approved yet. ", h("a", { href: "/review" }, "Approve some in Review"), ", then come back."));
     } catch (problem) {
       sorry(problem, { key: "pictures", action: { label: "Try again", run: add } });
     }
@@ -191,10 +191,10 @@ function begin() {
     "div",
     { className: "fields" },
     h("div", { className: "field" }, kinds, words),
-    field("Name", name, "Of the adapter that it makes."),
-    field("Word of prompts", tag, "A made-up word by which prompts ask for it. A real word would change what that word means."),
+    field("Name", name, "The name of the adapter that the training makes."),
+    field("Activation word", tag, "A made-up word. A prompt that holds it uses what was learned. A real word would lose its meaning."),
     classField,
-    field("Sample", sample, "A prompt that is painted before it learns and after each epoch, so that you see what changes."),
+    field("Sample", sample, "A prompt that is painted before the training and after each epoch, so that you see what changes."),
     field("Epochs", epochs),
   );
   show("New training", () => {}, h("h2", {}, "New training"), fields, h("h3", {}, "Approved pictures"), picks, more, h("div", { className: "start" }, told, start));

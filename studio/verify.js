@@ -7,11 +7,11 @@ import { plain } from "./words.js";
 
 const SHOWN_PX = 1024;
 const HOW = {
-  exact: "These are the very bytes of a file that was made here.",
+  exact: "The bytes are those of a file that was made here.",
   c2pa: "Its signature is this server's, and the file was not changed since it was signed.",
   watermark: "Its scene has the invisible watermark of a picture that was made here.",
   fingerprint: "Its pixels look like those of a picture that was made here.",
-  none: "No picture of this server has these bytes, this signature, this watermark or these pixels.",
+  none: "No picture of this server has these bytes, this signature, this watermark or these pixels. That proves nothing: a copy that was cropped or painted over is not recognised.",
 };
 const LARGE = ["This file is larger than 32 MB.", "Save it as JPEG and ask again."];
 
@@ -49,7 +49,7 @@ function answer(ours, name, sign, verdict, how, ...details) {
 }
 
 function tell(found, file) {
-  const verdict = found.ours ? "Made here" : "Not made here";
+  const verdict = found.ours ? "Made here" : "Not recognised";
   answer(found.ours ? "yes" : "no", file.name, found.ours ? "check" : "close", verdict, HOW[found.match], since(found), picture(found), signature(found.c2pa));
 }
 
@@ -67,7 +67,7 @@ function picture({ ours, image_id: image, shot_id: shot, recipe }) {
     ["Picture", h("a", { href: `/v1/images/${image}`, target: "_blank" }, image)],
     ["Shot", shot],
     ["Background", background === "generate" ? "painted scene" : background],
-    ...(background === "generate" && prompt ? [["Words", prompt]] : []),
+    ...(background === "generate" && prompt ? [["Prompt", prompt]] : []),
     ["Seed", String(recipe.seed)],
     ["Version", recipe.version],
   ];
@@ -75,7 +75,7 @@ function picture({ ours, image_id: image, shot_id: shot, recipe }) {
 }
 
 function signature({ present, valid, signer, trusted }) {
-  const rows = [["Signed by", signer ?? "unknown"], ["Holds", valid ? "yes" : "no: the file was changed after signing, or the signature is damaged"], ["Ours", trusted ? "yes" : "no, or no longer"]];
+  const rows = [["Signed by", signer ?? "unknown"], ["Valid", valid ? "yes" : "no: the file was changed after signing, or the signature is damaged"], ["Signed here", trusted ? "yes" : "no, or no longer"]];
   return h("section", {}, h("h3", {}, "C2PA signature"), present ? list(rows) : h("p", { className: "quiet" }, "The file has none."));
 }
 

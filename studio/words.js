@@ -44,7 +44,7 @@ const KEEPS_DETAIL = new Set(["internal", "preset_unmet", "photo_format", "photo
 /** {title, remedy} of a problem. */
 export function plain(problem) {
   const [title, remedy] = WORDS[problem.code] ?? ["That did not work.", ""];
-  if (!WORDS[problem.code]) return { title, remedy: problem.detail };
+  if (!WORDS[problem.code]) return { title, remedy: sentence(problem.detail) };
   return { title, remedy: KEEPS_DETAIL.has(problem.code) ? `${remedy} ${sentence(problem.detail)}`.trim() : remedy };
 }
 

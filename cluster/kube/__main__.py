@@ -93,5 +93,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except PackshotError as error:
-        print(f"packshot: {error} [{error.code}]", file=sys.stderr)
+        print(f"packshot: {error.detail} [{error.code}]", file=sys.stderr)
         sys.exit(2)

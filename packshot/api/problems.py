@@ -147,10 +147,13 @@ def _sentence(problem: Any) -> str:
         return "is not a field of this request; remove it"
     if problem["type"] in ("missing", "json_invalid"):
         return str(problem["msg"])
+    rule = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be ", "must be ")
+    if problem["type"] == "value_error" and ", got " in rule:
+        return rule  # one of our own, which names the value itself
     received = problem.get("input")
     if isinstance(received, (dict, list)):
         received = type(received).__name__
-    return f"{problem['msg']}, got {_short(repr(received))}"
+    return f"{rule}, got {_short(repr(received))}"
 
 
 def _short(part: int | str) -> int | str:

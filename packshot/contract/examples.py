@@ -198,7 +198,7 @@ IMAGE = ImageAnswer(
         level="ok",
         findings=(
             FindingAnswer(
-                check="lock", level="ok", detail="all 201733 opaque product pixels equal the layout", value=0.0
+                check="lock", level="ok", detail="all 201,733 opaque product pixels equal the placed photo", value=0.0
             ),
         ),
     ),
@@ -352,8 +352,8 @@ METRICS = 'packshot_shots_total{status="done"} 128.0\n'
 PROBLEMS: tuple[PackshotError, ...] = (
     BadInput(
         "invalid_request",
-        "images: Input should be greater than or equal to 1, got 0",
-        errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
+        "images: must be greater than or equal to 1, got 0",
+        errors=[{"loc": ["images"], "msg": "must be greater than or equal to 1, got 0"}],
     ),
     TooLarge("body_too_large", "A body may have at most 33554432 bytes, got 50331648; send a smaller file."),
     TooSlow("body_timeout", "A body must bring 1024 bytes, or its end, every 10 s, got 40 bytes; send it again."),

@@ -102,8 +102,9 @@ def _lock(flat: Flat, picture: U8) -> Finding:
     """Compare the picture with the layout in all pixels in which the layout is opaque."""
     total, differing = _differing(flat, picture)
     if differing:
-        return Finding("lock", "failed", f"{differing} of {total} product pixels differ from the layout", differing)
-    return Finding("lock", "ok", f"all {total} opaque product pixels equal the layout", 0.0)
+        detail = f"{differing:,} of {total:,} product pixels differ from the placed photo"
+        return Finding("lock", "failed", detail, differing)
+    return Finding("lock", "ok", f"all {total:,} opaque product pixels equal the placed photo", 0.0)
 
 
 def _differing(flat: Flat, picture: U8) -> tuple[int, int]:
@@ -127,8 +128,8 @@ def _enlargement(check: str, subject: str, factor: float, remedy: str) -> Findin
         return Finding(check, "warning", detail, factor)
     if round(factor, 2) == 1:
         return Finding(check, "ok", f"{subject} was not resized", factor)
-    verb = "enlarged" if factor > 1 else "shrunk"
-    return Finding(check, "ok", f"{subject} was {verb} to {factor:.2f} of its size", factor)
+    change = f"enlarged {factor:.2f}x" if factor > 1 else f"shrunk to {factor:.2f} of its size"
+    return Finding(check, "ok", f"{subject} was {change}", factor)
 
 
 def _fill(flat: Flat) -> Finding:

@@ -32,6 +32,20 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api: Api) -> None:
     assert api.graph.submissions == submitted_before + 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"layers": []}, "layers: a shot must have at least one layer, got none; send the mask of a product"),
+        ({"seed": "7"}, "seed: must be a valid integer, got '7'"),
+        ({"images": 0}, "images: must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_a_refused_value_is_named_once(api: Api, fields: dict[str, Any], detail: str) -> None:
+    answer = api.http.post("/v1/shots", json={**api.request(), **fields})
+    assert code_of(answer) == (422, "invalid_request")
+    assert answer.json()["detail"] == detail
+
+
 def test_defaults_are_the_engines_own_and_stored_resolved(api: Api) -> None:
     shot_id = api.shot()
     assert api.store.shots.get(api.tenant_id, shot_id).spec.to_json() == {

@@ -118,6 +118,20 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     assert overlapping(page) == []
 
 
+def test_a_photo_that_is_not_there_is_named_and_keeps_the_catalogue_from_starting(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "catalogue.csv").write_text("sku;photo\nMUG-1;photos/mug.png\nMUG-9;photos/gone.png\n")
+    page = visit().page("new", "/catalogues")
+    page.get_by_label("Pick a folder").set_input_files(folder)
+    expect(page.locator("#make-words")).to_contain_text("The catalogue cannot start without it.")
+    page.get_by_role("button", name="Upload", exact=True).click()
+    note = page.locator(".note", has_text="1 photo is missing.")
+    expect(note).to_contain_text("photos/gone.png")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+
+
 def test_a_new_catalogue_takes_a_style_of_ones_own(visit: Callable[..., Visit], light: Light, tmp_path: Path) -> None:
     style = light.api.anyone.post("/v1/styles", json={"name": "Harbour", "palette": ["#2233aa"]}).json()["id"]
     page = visit().page("new", "/catalogues")

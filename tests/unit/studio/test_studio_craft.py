@@ -16,6 +16,7 @@ from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
 from packshot.types import Cutout, Layer, Layout
 from tests.browser.light import Light
+from tests.browser.overlaps import overlapping
 from tests.browser.visits import Visit
 
 STUDIO = Path(__file__).parents[3] / "studio"
@@ -120,6 +121,22 @@ def serious(page: Page) -> list[tuple[str, list[Any]]]:
 @pytest.mark.parametrize("step", NAMES)
 def test_each_step_is_accessible_while_it_is_empty(visit: Callable[..., Visit], step: str) -> None:
     assert serious(visit().page(step)) == []
+
+
+def test_every_page_links_to_the_others_where_they_have_room(visit: Callable[..., Visit]) -> None:
+    here = visit()
+    for path in ("/", "/catalogues", "/review", "/trainings", "/verify"):
+        page = here.page("", path)
+        links = page.get_by_role("navigation", name="Pages").get_by_role("link")
+        for width in (1440, 1280, 1201):
+            page.set_viewport_size({"width": width, "height": 800})
+            targets = [link.get_attribute("href") for link in links.all()]
+            assert set(targets) | {path} == {"/", "/catalogues", "/review", "/trainings", "/verify"}
+            assert overlapping(page) == []
+        page.set_viewport_size({"width": 1100, "height": 800})
+        expect(links).to_have_count(0)
+        assert overlapping(page) == []
+        page.close()
 
 
 def test_the_tab_panels_follow_the_tabs(visit: Callable[..., Visit]) -> None:

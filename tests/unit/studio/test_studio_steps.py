@@ -19,7 +19,7 @@ DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VERDICT = Verdict(
     (
-        Finding("lock", "ok", "all 61234 opaque product pixels equal the layout", 0.0),
+        Finding("lock", "ok", "all 61,234 opaque product pixels equal the placed photo", 0.0),
         Finding("enlargement", "warning", "the scene was enlarged 4.00x, which looks soft above 2x", 4.0),
         Finding("frame", "warning", "the product touches the edge of the frame: left", 1.0),
         Finding("hallucination", "failed", "something stands beside it; use another seed", 0.3, (0.5, 0.25, 0.75, 0.5)),

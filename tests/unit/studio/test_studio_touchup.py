@@ -139,11 +139,18 @@ def test_a_reviewers_mark_is_repainted_and_the_new_version_is_reviewed(page: Pag
 
 def test_the_sides_that_a_channel_lacks_are_painted_and_the_file_is_saved(page: Page) -> None:
     page.get_by_role("button", name="Close").last.click()
-    sides = page.get_by_role("button", name="Paint the sides")
+    sides = page.locator("#paint-sides")
     expect(sides).to_be_hidden()
     page.get_by_label("Deliver as").select_option("meta-ad-9x16")
+    approve = page.get_by_role("button", name="Approve", exact=True)
+    approve.click()  # the page is drawn anew with the channel chosen
+    expect(approve).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Download", exact=True).click()
+    refused = page.locator("#alerts")
+    expect(refused).to_contain_text("This channel's frame has another shape.")
+    expect(refused).not_to_contain_text("POST /v1")
     with page.expect_download() as saved:
-        sides.click()
+        refused.get_by_role("button", name="Paint the sides").click()
     assert saved.value.suggested_filename.endswith("-meta-ad-9x16.jpg")
     expect(page.locator("#preset-words")).to_contain_text("the engine painted")
     page.get_by_label("Deliver as").select_option("meta-ad-1x1")

@@ -28,7 +28,7 @@ def test_a_training_is_begun_followed_and_cancelled(visit: Callable[..., Visit],
     expect(page.locator(".pick")).to_have_count(5)
     expect(start).to_be_disabled()
     page.get_by_label("Name").fill("Autumn look")
-    page.get_by_label("Word of prompts").fill("acmelook7")
+    page.get_by_label("Activation word").fill("acmelook7")
     page.get_by_label("Sample").fill("acmelook7, a mug on marble")
     expect(page.locator("#steps")).to_have_text("5 pictures × 6 / 2 × 10 epochs = 150 steps")
     page.locator(".pick").first.click()

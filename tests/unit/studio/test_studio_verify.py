@@ -36,7 +36,7 @@ def test_a_file_is_told_for_what_it_is(visit: Callable[..., Visit], light: Light
         expect(page.locator("#name")).to_have_text(name)
 
     asked("ours.png", "Made here")
-    expect(answer).to_contain_text("very bytes")
+    expect(answer).to_contain_text("The bytes are those of a file that was made here.")
     expect(answer).to_contain_text("Nothing was changed.")
     expect(page.get_by_role("link", name=image["id"])).to_be_visible()
     expect(page.get_by_role("img", name="The file")).to_be_visible()
@@ -53,7 +53,8 @@ def test_a_file_is_told_for_what_it_is(visit: Callable[..., Visit], light: Light
     page.emulate_media(color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert violations(page) == []
-    asked("foreign.png", "Not made here")
+    asked("foreign.png", "Not recognised")
+    expect(answer).to_contain_text("That proves nothing")
     expect(page.get_by_role("img", name="The file")).to_be_visible()
     asked("letter.pdf", "This is not a photo that can be opened here.")
     expect(page.get_by_role("img", name="The file")).to_be_hidden()

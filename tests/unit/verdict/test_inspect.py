@@ -51,7 +51,7 @@ def test_enlargement_above_twice_is_a_warning() -> None:
 
 @pytest.mark.parametrize(
     ("by", "told"),
-    [(0.75, "shrunk to 0.75 of its size"), (1.0, "not resized"), (1.5, "enlarged to 1.50 of its size")],
+    [(0.75, "shrunk to 0.75 of its size"), (1.0, "not resized"), (1.5, "enlarged 1.50x")],
 )
 def test_a_size_is_told_as_what_was_done(by: float, told: str) -> None:
     flat = product()
