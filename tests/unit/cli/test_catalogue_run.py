@@ -65,7 +65,6 @@ def folder(tmp_path: Path, served: Api, monkeypatch: pytest.MonkeyPatch) -> Path
     """A folder with two photos, a sheet and a look."""
     monkeypatch.setenv("PACKSHOT_KEY", served.key)
     monkeypatch.setattr("packshot.cli.catalogue_run.EVERY_S", 0.2)
-    monkeypatch.setattr("packshot.cli.servers.ANSWERS_WITHIN_S", 30.0)  # of a machine that does much else
     folder = tmp_path / "spring"
     (folder / "photos").mkdir(parents=True)
     (folder / "photos" / "mug.jpg").write_bytes(jpeg())
