@@ -9,8 +9,8 @@ import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of, request_of, write
+from packshot.cli.options import Host, InProcess
 from packshot.cli.progress import waiting
-from packshot.cli.servers import KEY_VARIABLE
 from packshot.errors import PackshotError
 
 if TYPE_CHECKING:
@@ -32,10 +32,8 @@ def deliver(
         str | None, typer.Option(metavar="TEMPLATE", help="The files' names, such as `{sku}-{preset}.{ext}`.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the files.")] = Path("out"),
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Make channels' files of finished pictures.

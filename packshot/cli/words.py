@@ -8,7 +8,7 @@ import typer
 
 from packshot.cli.console import AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of
-from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.options import Host, InProcess
 from packshot.errors import BadInput
 
 
@@ -25,10 +25,8 @@ def words(
         list[str] | None,
         typer.Option(metavar="ID", help="With --prompt: an adapter, whose trigger counts as known; repeatable."),
     ] = None,
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Ask this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Say which words of a text would count, and which would be ignored.
