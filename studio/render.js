@@ -117,7 +117,7 @@ function showBrief() {
   const painted = desk.background === "generate";
   const { width, height } = desk.canvas;
   const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
-  $("soft").hidden = !painted || by <= SOFT_ABOVE;
+  $("soft").hidden = !painted || by <= SOFT_ABOVE || Boolean(now?.capabilities.upscaler);
   say($("soft"), `The canvas enlarges the scene about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
   $("unpainted").hidden = painted;
   $("painted-fields").hidden = !painted;
