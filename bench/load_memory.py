@@ -152,13 +152,19 @@ def main() -> int:
     parser.add_argument("role")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="bf16", help="of the loaded network")
     parser.add_argument("--file-dtype", choices=get_args(Dtype), default="fp16", help="of the files")
+    parser.add_argument(
+        "--set", metavar="NAME=INT", action="append", default=[], help="change the config, such as n_layers=8"
+    )
     parser.add_argument("--folder", type=Path, help="where the files are written; they take as much as the weights")
     asked = parser.parse_args()
     spec = find_pack(asked.pack, Settings()).manifest.roles[asked.role]
+    changes = {name: int(value) for name, _, value in (one.partition("=") for one in asked.set)}
+    spec = spec.model_copy(update={"config": {**spec.config, **changes}})
     free = shutil.disk_usage(asked.folder or tempfile.gettempdir()).free
     found = measure(spec, asked.file_dtype, asked.dtype, asked.folder)
     figures = {key: round(value, 3) for key, value in asdict(found).items()}
     more: dict[str, Any] = {"pack": asked.pack, "role": asked.role, "dtype": asked.dtype, "free_gib": round(free / GIB)}
+    more |= {"file_dtype": asked.file_dtype, **changes}
     return 0 if print_row(ROW, [found.peak_gib / found.weights_gib], **more, **figures) else 1
 
 

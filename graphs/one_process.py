@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -43,6 +43,7 @@ from packshot.imaging.edges import canny
 from packshot.models.adapters.base import AdapterFit, check_base
 from packshot.models.adapters.file import AdapterFile
 from packshot.models.detect.phrases import Phrases, find_phrases
+from packshot.models.engines.prompt_words import PromptReading, PromptWords
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
@@ -405,6 +406,15 @@ class LocalGraph:
 
     def read_words(self, text: str) -> tuple[list[str], list[str]]:
         return (text.split(), []) if self._phrases is None else self._phrases.read(text)
+
+    @cached_property
+    def _prompt_words(self) -> PromptWords:
+        return PromptWords(self._packs)
+
+    def read_prompt(
+        self, engine: str, prompt: str, triggers: Collection[str] = (), learned: Collection[str] = ()
+    ) -> PromptReading:
+        return self._prompt_words.read(engine, prompt, triggers, learned)
 
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         seen: Photo | Embedding

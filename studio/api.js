@@ -125,6 +125,12 @@ export async function closeSession() {
 
 export const engines = () => json(call("GET", "/v1/engines"));
 export const readWords = (text) => json(call("GET", `/v1/words?text=${encodeURIComponent(text)}`));
+/** How an engine (null = the first) would read a prompt. `adapters` are the ids of those that the shot uses. */
+export function readPrompt(text, engine, adapters) {
+  const asked = new URLSearchParams({ text, use: "prompt", ...(engine ? { engine } : {}) });
+  adapters.forEach((id) => asked.append("adapter", id));
+  return json(call("GET", `/v1/words?${asked}`));
+}
 export const presets = async () => (await json(call("GET", "/v1/presets"))).presets;
 
 const TRIES = 6;

@@ -5,6 +5,7 @@ import { choose, cutOf, renew } from "./cut.js";
 import { placeBox } from "./pointing.js";
 import { desk, watch } from "./store.js";
 import { $, h, keyed, say, sheet } from "./widgets.js";
+import { noteSentences } from "./words.js";
 
 const MOST_CHARS = 200;
 const TYPED_MS = 400; // without a key, after which the words are read
@@ -41,12 +42,10 @@ function typed() {
     const text = words.value.trim();
     const said = text ? await api.readWords(text).catch(() => ({ notes: [] })) : { notes: [] };
     if (mine !== reading) return; // newer words are being read, or these looked for
-    warning = sentences(said.notes);
+    warning = noteSentences(said.notes);
     sync();
   }, TYPED_MS);
 }
-
-const sentences = (told) => told.map(({ detail }) => `${detail.charAt(0).toUpperCase()}${detail.slice(1)}.`).join(" ");
 
 function search(event) {
   event.preventDefault();
@@ -62,7 +61,7 @@ function search(event) {
 /** The masks of what words name, likeliest first; `found` of each is its box, [x0, y0, x1, y1]. */
 export async function find(photoId, body, signal) {
   const { masks, found } = await api.json(api.call("POST", `/v1/photos/${photoId}/masks`, { json: body, signal }));
-  notes.set(photoId + body.text, sentences(found.notes));
+  notes.set(photoId + body.text, noteSentences(found.notes));
   return masks.map((mask, at) => ({ ...mask, found: found.boxes[at].box }));
 }
 

@@ -41,7 +41,9 @@ export function open({ toTab, choose, status }) {
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
   light.open(toTab);
   style.open(setStatus, engine);
-  $("brief").addEventListener("focusin", async () => (await loaded("adapters")).open(engine), { once: true });
+  for (const name of ["adapters", "promptwords"]) {
+    $("brief").addEventListener("focusin", async () => (await loaded(name)).open(engine), { once: true });
+  }
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null, sampler: null }), { brief: true }));
   $("sampler").addEventListener("change", (event) => change((now) => (now.brief.sampler = event.target.value || null), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
@@ -115,7 +117,7 @@ function showBrief() {
   const painted = desk.background === "generate";
   const { width, height } = desk.canvas;
   const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
-  $("soft").hidden = !painted || by <= SOFT_ABOVE;
+  $("soft").hidden = !painted || by <= SOFT_ABOVE || Boolean(now?.capabilities.upscaler);
   say($("soft"), `The canvas enlarges the scene about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
   $("unpainted").hidden = painted;
   $("painted-fields").hidden = !painted;

@@ -69,6 +69,9 @@ export function noteWords({ notes = [], ...photo }) {
   return notes.map((note) => NOTES[note.code]?.(photo) ?? sentence(note.detail)).join(" ");
 }
 
+/** The server's notes as sentences. */
+export const noteSentences = (notes) => notes.map(({ detail }) => sentence(detail)).join(" ");
+
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 /** A shot's title: its prompt, or its background when nothing is painted. */

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.meter import PrometheusMeter
 from packshot.models.adapters.base import AdapterFit, check_base
 from packshot.models.adapters.file import AdapterFile
+from packshot.models.engines.prompt_words import PromptReading, PromptWords
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
@@ -96,6 +97,7 @@ class BoxGraph:
         self.clicks_begun = threading.Event()
         self.clicks_cancelled = threading.Event()
         self._registry = registry
+        self._prompt_words = PromptWords(dict.fromkeys((one.name for one in ENGINES), find_pack("mini", Settings())))
 
     async def ready(self) -> bool:
         return self.is_ready
@@ -137,6 +139,11 @@ class BoxGraph:
     def read_words(self, text: str) -> tuple[list[str], list[str]]:
         known = [word for word in text.split() if word in self.shown]
         return known, [word for word in text.split() if word not in self.shown]
+
+    def read_prompt(
+        self, engine: str, prompt: str, triggers: Collection[str] = (), learned: Collection[str] = ()
+    ) -> PromptReading:
+        return self._prompt_words.read(engine, prompt, triggers, learned)
 
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         if self.broken is not None:

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -36,6 +36,7 @@ from packshot.meter import Sample
 from packshot.models.adapters.base import AdapterFit, check_base
 from packshot.models.adapters.file import AdapterFile
 from packshot.models.detect.phrases import Phrases, find_phrases
+from packshot.models.engines.prompt_words import PromptReading, PromptWords
 from packshot.models.packs.served import Served, detector_pack, find_engines
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
@@ -152,6 +153,15 @@ class ServeGraph:
 
     def read_words(self, text: str) -> tuple[list[str], list[str]]:
         return (text.split(), []) if self._phrases is None else self._phrases.read(text)
+
+    @cached_property
+    def _prompt_words(self) -> PromptWords:
+        return PromptWords(self._packs)
+
+    def read_prompt(
+        self, engine: str, prompt: str, triggers: Collection[str] = (), learned: Collection[str] = ()
+    ) -> PromptReading:
+        return self._prompt_words.read(engine, prompt, triggers, learned)
 
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         encoder = self._encoder.options(session_id=photo.id)

@@ -16,16 +16,14 @@ from packshot.api.accept import checked_prompt, pick_engine
 from packshot.api.capabilities import check_guidance, check_negative_prompt, check_sampler
 from packshot.api.catalogue_looks import written_looks
 from packshot.api.conditions import broken_conditions, named_conditions
-from packshot.api.graph import Graph
 from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
-from packshot.api.word_masks import reading_notes
+from packshot.api.word_warnings import ignored_words
 from packshot.catalogue.costs import costs_of
 from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_served, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
-from packshot.contract.answers import NoteAnswer
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
 from packshot.errors import BadInput, UnsupportedMedia
@@ -155,31 +153,14 @@ def _planned(services: Services, tenant: Tenant, read: Read, engine: EngineInfo)
     ended, _ = services.store.shots.page(tenant.id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
     made = plan(read, costs)
-    if read.manifest is not None and services.graph.finds_words:
-        ignored = _ignored_words(read.manifest, read.rows, services.graph)
+    if read.manifest is not None:
+        ignored = ignored_words(services, tenant.id, read.manifest, read.rows, engine.name, _prompts(read.manifest))
         made = replace(made, warnings=(*made.warnings, *islice(ignored, MAX_PROBLEMS)))
     if made.painted and engine.price_device_s and not services.store.budgets.bounds_costs(tenant.id, tenant.key_id):
         remedy = "Ask the operator for a budget, or name another engine."
         needed = problem(None, None, "defaults.engine", engine.name, NEEDS_BUDGET, remedy, "budget_needed")
         made = replace(made, problems=(needed, *made.problems))
     return Planned(read, made, costs, basis)
-
-
-def _ignored_words(manifest: Manifest, rows: Sequence[int], graph: Graph) -> Iterator[RowProblem]:
-    """A warning for each place whose words the detector would ignore, or of which it knows none."""
-    notes: dict[str, list[NoteAnswer]] = {}
-    places: list[tuple[int | None, str | None, str, str | None]] = [
-        (None, None, "defaults.find", manifest.defaults.find)
-    ]
-    places += [(row, item.sku, "find", item.find) for item, row in zip(manifest.items, rows, strict=True)]
-    for row, sku, column, text in places:
-        if text is None:
-            continue
-        if text not in notes:
-            notes[text] = reading_notes(text.strip(), *graph.read_words(text))
-        for note in notes[text]:
-            remedy = "Name its kind in English, such as mug or bottle, or mark the product yourself."
-            yield problem(row, sku, column, text, note.detail.partition(";")[0], remedy, note.code)
 
 
 def _unserved_words(manifest: Manifest, rows: Sequence[int]) -> Iterator[RowProblem]:

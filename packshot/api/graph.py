@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.models.adapters.base import AdapterFit
 from packshot.models.adapters.file import AdapterFile
+from packshot.models.engines.prompt_words import PromptReading
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
@@ -64,6 +65,12 @@ class Graph(Protocol):
         It reads a file on the first call, and wakes no replica. A detector that reads any words ignores none, and so
         does one whose files are not on this machine.
         """
+        ...
+
+    def read_prompt(
+        self, engine: str, prompt: str, triggers: Collection[str] = (), learned: Collection[str] = ()
+    ) -> PromptReading:
+        """Return how an engine would read a prompt (`PromptWords.read`). It wakes no replica."""
         ...
 
     async def find(self, photo: PhotoRecord, words: Words) -> Found:

@@ -116,8 +116,8 @@ class Costs:
 class Plan:
     """A catalogue's work. `rows` are those without a problem, and `problems` those of the manifest and of the plan.
 
-    `warnings` refuse nothing: they say which files a channel's rules will probably refuse. The
-    server adds the words that its detector ignores.
+    `warnings` refuse nothing: they say which files a channel's rules will probably refuse. The server adds the words
+    that its detector and its engine ignore.
     """
 
     rows: int

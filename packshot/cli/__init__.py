@@ -14,6 +14,7 @@ from packshot.cli import (
     catalogue,
     clip,
     config,
+    deliver,
     enhance,
     keys,
     loadtest,
@@ -28,6 +29,7 @@ from packshot.cli import (
     trainings,
     up,
     verify,
+    words,
 )
 from packshot.telemetry.context import bound
 
@@ -59,6 +61,7 @@ def options(
 app.command("shoot")(shoot.shoot)
 app.command("clip")(clip.clip)
 app.command("touchup")(touchup.touchup)
+app.command("deliver")(deliver.deliver)
 app.command("enhance")(enhance.enhance)
 app.command("angle")(angle.angle)
 app.command("up")(up.up)
@@ -67,6 +70,7 @@ app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)
 app.command("verify")(verify.verify)
+app.command("words")(words.words)
 app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")

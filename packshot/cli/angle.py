@@ -9,7 +9,7 @@ import typer
 
 from packshot.cli.console import AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of, request_of, wait_for, write
-from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.options import Engine, Host, InProcess, Negative, PicturesFolder
 from packshot.cli.shot_options import read_adapters
 from packshot.cli.sources import find_sources
 
@@ -24,16 +24,14 @@ def angle(
         ),
     ],
     prompt: Annotated[str, typer.Option(help="The adapter's trigger, the angle, and the scene.")],
-    negative: Annotated[str, typer.Option(help="What it should not show.")] = "",
+    negative: Negative = "",
     images: Annotated[int, typer.Option("--images", "-n", help="Number of pictures.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of the first picture.")] = 0,
     size: Annotated[int, typer.Option(help="Width and height, pixels.")] = 1024,
-    engine: Annotated[str | None, typer.Option(help="An engine that the server has; default: its first.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the pictures.")] = Path("out"),
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    engine: Engine = None,
+    out: PicturesFolder = Path("out"),
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Paint a product from an angle that its photos lack, by an adapter that was trained on them.

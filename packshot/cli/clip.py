@@ -9,7 +9,7 @@ import typer
 
 from packshot.cli.console import AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of, request_of, wait_for, write
-from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.options import Host, InProcess
 from packshot.errors import BadInput
 
 
@@ -26,10 +26,8 @@ def clip(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The file: .webp, or .mp4 where the server has ffmpeg.")
     ] = None,
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a clip of a finished picture.

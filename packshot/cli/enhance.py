@@ -9,7 +9,7 @@ import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of, request_of, wait_for, write
-from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.options import AdapterIds, Engine, Host, InProcess, Negative, PicturesFolder
 from packshot.cli.shot_options import read_adapters
 from packshot.cli.sources import Source, find_sources
 from packshot.errors import BadInput, PackshotError
@@ -30,21 +30,16 @@ def enhance(
         "product"
     ),
     prompt: Annotated[str, typer.Option(help="What the repainted part shows.")] = "",
-    negative: Annotated[str, typer.Option(help="What it should not show.")] = "",
+    negative: Negative = "",
     strength: Annotated[
         float | None, typer.Option(help="0.01 to 1: how much changes; default: 0.35, scene 0.6, all 0.5.")
     ] = None,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID[:SCALE]", help="An adapter of the server, such as ad_…:0.8; repeatable, up to 4."),
-    ] = None,
+    adapter: AdapterIds = None,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    engine: Annotated[str | None, typer.Option(help="An engine that the server has; default: its first.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the pictures.")] = Path("out"),
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    engine: Engine = None,
+    out: PicturesFolder = Path("out"),
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Repaint the product of photos, their scene, or all of them, from the photo's own pixels.

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
+from packshot.cli.options import AdapterIds, Host, InProcess
 from packshot.cli.progress import Progress, waiting
 from packshot.cli.references import bring_master, bring_references, require_master, require_references
 from packshot.cli.results import Results, verdict_words
-from packshot.cli.servers import KEY_VARIABLE, chosen_server
+from packshot.cli.servers import chosen_server
 from packshot.cli.shot_options import (
     Layout,
     given,
@@ -99,10 +100,7 @@ def shoot(
     style_strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="How far the scene moves towards the style; default: 0.9.")
     ] = None,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID[:SCALE]", help="An adapter of the server, such as ad_…:0.8; repeatable, up to 4."),
-    ] = None,
+    adapter: AdapterIds = None,
     prove_text: Annotated[
         bool, typer.Option("--prove-text", help="Compare the label's text with the photo's, line by line.")
     ] = False,
@@ -146,10 +144,8 @@ def shoot(
     skip_done: Annotated[
         bool, typer.Option("--skip-done", help="Leave out photos whose first picture is in the folder already.")
     ] = False,
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    host: Host = None,
+    in_process: InProcess = False,
     cluster: Annotated[bool, typer.Option("--cluster", help="Start a cluster for this command, and stop it.")] = False,
     as_json: AsJson = False,
 ) -> None:

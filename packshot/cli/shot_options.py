@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, Required, TypedDict
 
 from packshot.cli.poses import read_people
 from packshot.errors import BadInput
@@ -141,11 +141,13 @@ def read_marks(
         (x, y, int(label[0]) if label else 1)
         for x, y, *label in (_numbers(text, (2, 3), "--point X,Y or X,Y,0") for text in points)
     )
-    read_boxes = tuple(_numbers(text, (4,), "--box X0,Y0,X1,Y1") for text in boxes)
+    read_boxes = tuple(
+        (x0, y0, x1, y1) for x0, y0, x1, y1 in (_numbers(text, (4,), "--box X0,Y0,X1,Y1") for text in boxes)
+    )
     return Marks(read_points, read_boxes, mask, find, find_not)
 
 
-def _numbers(text: str, counts: tuple[int, ...], form: str) -> Any:
+def _numbers(text: str, counts: tuple[int, ...], form: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -163,7 +165,24 @@ def read_size(text: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
-def read_conditions(texts: Sequence[str], pose: Path | None = None) -> list[dict[str, Any]] | None:
+class ConditionFields(TypedDict, total=False):
+    """A condition of a request, as far as the option gives it. The server has the defaults."""
+
+    kind: Required[str]
+    scale: float
+    start: float
+    end: float
+    people: list[list[list[float] | None]]
+
+
+class AdapterFields(TypedDict):
+    """An adapter of a request: its id, and its weight where the option gives one."""
+
+    id: str
+    scale: NotRequired[float]
+
+
+def read_conditions(texts: Sequence[str], pose: Path | None = None) -> list[ConditionFields] | None:
     """Read `--condition`: KIND, KIND=SCALE or KIND=SCALE,START,END. The server knows which kinds there are.
 
     `pose` is the file of `--pose`, whose people are those of the condition pose. None without any. Raises BadInput
@@ -171,17 +190,17 @@ def read_conditions(texts: Sequence[str], pose: Path | None = None) -> list[dict
     """
     found = [_condition(text) for text in texts]
     if pose is not None:
-        own = next((one for one in found if one["kind"] == "pose"), {"kind": "pose"})
-        found = [one for one in found if one is not own] + [own | {"people": read_people(pose)}]
+        own = next((one for one in found if one["kind"] == "pose"), ConditionFields(kind="pose"))
+        found = [*(one for one in found if one is not own), {**own, "people": read_people(pose)}]
     return found or None
 
 
-def read_adapters(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+def read_adapters(texts: Sequence[str]) -> list[AdapterFields] | None:
     """Read `--adapter`: ID or ID:SCALE. None without any. Raises BadInput `bad_usage`."""
     return [_adapter(text) for text in texts] or None
 
 
-def _adapter(text: str) -> dict[str, Any]:
+def _adapter(text: str) -> AdapterFields:
     name, colon, scale = text.partition(":")
     if not colon:
         return {"id": name}
@@ -189,12 +208,15 @@ def _adapter(text: str) -> dict[str, Any]:
     return {"id": name, "scale": read}
 
 
-def _condition(text: str) -> dict[str, Any]:
+def _condition(text: str) -> ConditionFields:
     kind, equals, numbers = text.partition("=")
     if not equals:
         return {"kind": kind}
     read = _numbers(numbers, (1, 3), "--condition KIND=SCALE or KIND=SCALE,START,END: what follows the =")
-    return {"kind": kind, **dict(zip(("scale", "start", "end"), read, strict=False))}
+    if len(read) == 1:
+        return {"kind": kind, "scale": read[0]}
+    scale, start, end = read
+    return {"kind": kind, "scale": scale, "start": start, "end": end}
 
 
 def read_shadow(text: str | None, direction_deg: float | None) -> str | dict[str, Any] | None:

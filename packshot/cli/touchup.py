@@ -10,7 +10,7 @@ import typer
 
 from packshot.cli.console import AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of, request_of, wait_for, write
-from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.options import Host, InProcess
 from packshot.errors import BadInput
 
 SIDES = ("left", "top", "right", "bottom")
@@ -36,10 +36,8 @@ def touchup(
         bool, typer.Option("--product", help="The product too may change; a person must then approve the picture.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write; default: the new id.")] = None,
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Paint a part of a finished picture anew, or make it larger.

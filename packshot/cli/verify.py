@@ -9,7 +9,7 @@ import typer
 
 from packshot.cli.console import FAILED, REFUSED, AsJson, put_json, report_errors
 from packshot.cli.on_picture import client_of
-from packshot.cli.servers import KEY_VARIABLE
+from packshot.cli.options import Host, InProcess
 from packshot.errors import BadInput, PackshotError
 
 HOW = {
@@ -23,10 +23,8 @@ HOW = {
 @report_errors
 def verify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Images to ask about.")],
-    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Ask this server (key: {KEY_VARIABLE}).")] = None,
-    in_process: Annotated[
-        bool, typer.Option("--in-process", help="Use this process, even if a server runs on this machine.")
-    ] = False,
+    host: Host = None,
+    in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask whether files were made here, by which shot, and what was done to them since.

@@ -349,6 +349,15 @@ class AsyncClient:
         """Read words that name a product: which ones `find` would look for, and which it would ignore."""
         return await self._do(calls.read_words(text))
 
+    async def read_prompt(
+        self, text: str, *, engine: str | None = None, adapters: Sequence[str] = ()
+    ) -> ReadWordsAnswer:
+        """Read a prompt: which words an engine would paint, and which it would leave out. None = the first engine.
+
+        `adapters` are ids, whose triggers count as known. Raises BadInput, and NotFound for an adapter.
+        """
+        return await self._do(calls.read_prompt(text, engine, adapters))
+
     async def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines. The first one is the default."""
         return (await self._do(calls.engines())).engines

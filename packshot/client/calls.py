@@ -351,6 +351,16 @@ def read_words(text: str) -> Call[ReadWordsAnswer]:
     return Call("GET", "/v1/words", reading(ReadWordsAnswer), Options(params={"text": text}))
 
 
+def read_prompt(text: str, engine: str | None, adapters: Sequence[str]) -> Call[ReadWordsAnswer]:
+    params: dict[str, str | list[str]] = {
+        "text": text,
+        "use": "prompt",
+        "adapter": list(adapters),
+        **_set(engine=engine),
+    }
+    return Call("GET", "/v1/words", reading(ReadWordsAnswer), Options(params=params))
+
+
 def engines() -> Call[EnginesAnswer]:
     return Call("GET", "/v1/engines", reading(EnginesAnswer))
 

@@ -365,6 +365,13 @@ class Client:
         """Read words that name a product: which ones `find` would look for, and which it would ignore."""
         return self._do(calls.read_words(text))
 
+    def read_prompt(self, text: str, *, engine: str | None = None, adapters: Sequence[str] = ()) -> ReadWordsAnswer:
+        """Read a prompt: which words an engine would paint, and which it would leave out. None = the first engine.
+
+        `adapters` are ids, whose triggers count as known. Raises BadInput, and NotFound for an adapter.
+        """
+        return self._do(calls.read_prompt(text, engine, adapters))
+
     def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines, the default first."""
         return self._do(calls.engines()).engines

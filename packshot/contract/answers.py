@@ -157,16 +157,17 @@ class FoundBox(Answer):
 class WordsAnswer(Answer):
     """How the words of a request were read."""
 
-    known: tuple[str, ...] = Field(description="The words that were looked for.")
-    unknown: tuple[str, ...] = Field(description="The words that the detector does not know, which were ignored.")
+    known: tuple[str, ...] = Field(description="The words that were looked for, or that an engine would paint.")
+    unknown: tuple[str, ...] = Field(description="The words that the detector, or an engine, does not know.")
 
 
 class ReadWordsAnswer(Answer):
-    """How words would be read, before anything is looked for."""
+    """How words would be read, before anything is looked for or painted."""
 
     words: WordsAnswer
     notes: tuple[NoteAnswer, ...] = Field(
-        description="no_known_word (they would find nothing), or words_ignored; empty when all words are known."
+        description="no_known_word (they would find nothing, or paint an empty prompt), words_ignored, or "
+        "prompt_truncated (its end does not fit); empty when all words count."
     )
 
 

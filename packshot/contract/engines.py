@@ -41,6 +41,11 @@ class EngineCapabilities(Answer):
     samplers: tuple[Sampler, ...] = Field((), description="The values of `sampler` that it takes; empty = its own.")
     references: int = Field(0, ge=0, description="The most reference pictures whose scene it can follow; 0 = none.")
     adapters: int = Field(0, ge=0, description="The most `adapters` that a shot can have; 0 = it takes none.")
+    upscaler: bool = Field(
+        False,
+        description="Whether a network enlarges the scene for a canvas that is 1.25 times as large or more; else it is "
+        "resized by Lanczos, and looks soft above 2 times.",
+    )
     seeds: bool = Field(True, description="Whether the same `seed` gives the same picture again.")
     steps: tuple[int, int] = Field((1, 150), description="Fewest and most `steps`.")
     sizes: tuple[tuple[int, int], ...] = Field(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -199,6 +200,41 @@ def _is_plural(word: str, letters: int) -> bool:
     return len(word) > letters + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[letters])
 
 
+@dataclass(frozen=True)
+class PromptFaults:
+    """What a tokenizer leaves out of a prompt: unknown words, each once, and the number of tokens that do not fit.
+
+    `blank` is whether it knows no word of the prompt.
+    """
+
+    unknown: tuple[str, ...]
+    overflow: int
+    blank: bool
+
+    @classmethod
+    def of(
+        cls, prompt: str, tokenizer: Tokenizer, triggers: Iterable[str] = (), *, learned: Sequence[int] = ()
+    ) -> PromptFaults:
+        """The faults of a prompt. `triggers` and `learned` are those of `read_prompt`."""
+        meant = {word.lower() for trigger in triggers for word in tokenizer.unknown(trigger)}
+        unknown = tuple(word for word in dict.fromkeys(tokenizer.unknown(prompt)) if word.lower() not in meant)
+        overflow = max(0, len(learned) - (tokenizer.max_length - 2)) if learned else tokenizer.overflow(prompt)
+        return cls(unknown, overflow, tokenizer.blank(prompt))
+
+    @property
+    def notes(self) -> list[tuple[str, str]]:
+        """(code, sentence) of what is left out: `words_ignored` and `prompt_truncated`."""
+        found = []
+        if self.unknown:
+            named = ", ".join(word[:24] for word in self.unknown[:WORDS_NAMED])
+            more = f" and {len(self.unknown) - WORDS_NAMED} more" if len(self.unknown) > WORDS_NAMED else ""
+            found.append(("words_ignored", f"unknown words were left out: {named}{more}; use other, English words"))
+        if self.overflow:
+            rule = f"the prompt's last {self.overflow} tokens do not fit and were left out"
+            found.append(("prompt_truncated", f"{rule}; shorten the prompt"))
+        return found
+
+
 def read_prompt(
     prompt: str, tokenizer: Tokenizer, default: str, triggers: Sequence[str] = (), *, learned: Sequence[int] = ()
 ) -> tuple[str, Finding]:
@@ -210,22 +246,14 @@ def read_prompt(
     `default` replaces a prompt without any known word. The finding `prompt` is a warning if words were unknown or
     tokens did not fit; its value is the number of both.
     """
-    meant = {word.lower() for trigger in triggers for word in tokenizer.unknown(trigger)}
-    unknown = [word for word in dict.fromkeys(tokenizer.unknown(prompt)) if word.lower() not in meant]
-    overflow = max(0, len(learned) - (tokenizer.max_length - 2)) if learned else tokenizer.overflow(prompt)
-    sentences = []
-    if unknown:
-        named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
-        more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
-        sentences.append(f"unknown words were left out: {named}{more}; use other, English words")
-    if overflow:
-        sentences.append(f"the prompt's last {overflow} tokens do not fit and were left out; shorten the prompt")
-    if tokenizer.blank(prompt) and not learned:
+    faults = PromptFaults.of(prompt, tokenizer, triggers, learned=learned)
+    sentences = [sentence for _, sentence in faults.notes]
+    if faults.blank and not learned:
         prompt = default
         sentences.append("the prompt has no known word" + (f": painted {default!r}" if default else ""))
-    level: Level = "warning" if unknown or overflow else "ok"
+    level: Level = "warning" if faults.notes else "ok"
     detail = "; ".join(sentences) or "the whole prompt was read"
-    return prompt, Finding("prompt", level, detail, len(unknown) + overflow)
+    return prompt, Finding("prompt", level, detail, len(faults.unknown) + faults.overflow)
 
 
-__all__ = ["BOS", "PAD", "UNK", "ClipTokenizer", "Tokenizer", "WordTokenizer", "read_prompt"]
+__all__ = ["BOS", "PAD", "UNK", "ClipTokenizer", "PromptFaults", "Tokenizer", "WordTokenizer", "read_prompt"]

@@ -33,6 +33,7 @@ def capabilities_of(
         samplers=manifest.samplers,
         references=MAX_REFERENCES if references else 0,
         adapters=MAX_ADAPTERS if manifest.recipe in ADAPTED_RECIPES else 0,
+        upscaler="upscaler" in manifest.roles,
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,
     )

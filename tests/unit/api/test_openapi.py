@@ -145,7 +145,7 @@ OPERATIONS = {
     "set_key_budget": ("put", "/v1/keys/{key_id}/budget", BODY | {"200", "404"}),
     "delete_tenant": ("delete", "/v1/tenants/{tenant_id}", {"200", "404", "409", "503"}),
     "list_presets": ("get", "/v1/presets", {"200"}),
-    "read_words": ("get", "/v1/words", {"200", "422"}),
+    "read_words": ("get", "/v1/words", {"200", "404", "422"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
     "open_session": ("post", "/v1/session", BODY | {"200", "401", "403"}),
     "close_session": ("delete", "/v1/session", {"204", "403", "422"}),

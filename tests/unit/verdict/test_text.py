@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_transform
@@ -105,6 +107,21 @@ def test_a_script_that_the_reader_does_not_know_is_unreadable_and_not_the_same()
     assert is_legible(TextLine(QUAD, 20.0, Reading("30 ml e", 0.95)))
     picture = card()[..., :3]
     assert fates(compare_lines(reader(), picture, [gaps], picture, WHOLE))[0] == "unreadable"
+
+
+def test_the_lines_of_a_thai_label_are_unreadable_and_its_latin_line_is_compared() -> None:
+    """Three lines of Thai, one with Thai digits, and one of Latin letters, drawn in the typeface Garuda of TLWG."""
+    label = np.asarray(Image.open(Path(__file__).with_name("thai_label.png")).convert("RGB"))
+    placed = Placed(WHOLE.matrix, np.full(label.shape[:2], 255, np.uint8))
+    lines = read_product(reader(), label)
+    amount = label.copy()
+    amount[96:140, 168:206] = amount[96, 0]  # the digits are gone
+    for picture in (label, amount):
+        proofs = compare_lines(reader(), label, lines, picture, placed)
+        assert fates(proofs) == ["unreadable"] * 3 + ["same"]
+        found = text_findings(proofs, label.shape[:2], ["30 ml"])
+        assert [finding.level for finding in found] == ["warning"] * 3
+        assert all("the reader does not know its letters" in finding.detail for finding in found)
 
 
 def test_a_master_may_show_more_than_the_picture_and_not_less(photo: list[TextLine]) -> None:
