@@ -7,7 +7,7 @@ import { ago, plural } from "./words.js";
 
 const STATES = { queued: "Waiting", running: "Learning", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 const LIVE = ["queued", "running"];
-const EVERY_MS = 2000;
+const AGAIN_MS = 2000; // between two questions when the stream was refused, as in a restart
 const KINDS = {
   lora: { title: "A look", words: "What the pictures share becomes a look for every product.", repeats: 6, epochs: 10, batch: 2, least: 4 },
   dreambooth: { title: "A product", words: "One product from a few of its pictures, for angles that a photo lacks.", repeats: 100, epochs: 4, batch: 1, least: 3 },
@@ -26,26 +26,44 @@ function show(title, left, ...body) {
   $("main").replaceChildren(h("div", { className: "page" }, ...body));
 }
 
-/** Ask again and again until the view is left. `draw` returns whether there is more to come. */
-function watched(ask, draw) {
+/** Ask once, then follow on the server's stream until the view is left. `draw` of what was asked returns the trainings to follow; `changed` hears of each change. */
+function followed(ask, draw, changed) {
+  let stream = null;
   let timer = 0;
   let left = false;
+  const stop = () => (stream?.close(), clearTimeout(timer));
   const again = async () => {
+    stop();
     try {
       const found = await ask();
-      if (!left && draw(found)) timer = setTimeout(again, EVERY_MS);
+      if (!left) follow(new Set(draw(found).filter(live).map(({ id }) => id)));
     } catch (problem) {
       if (!left) sorry(problem, { key: "load", action: { label: "Try again", run: again } });
     }
   };
+  const follow = (ids) => {
+    stop();
+    if (!ids.size) return;
+    stream = new EventSource(`/v1/events?trainings=${[...ids].join(",")}`);
+    stream.addEventListener("training", ({ data }) => {
+      const { training } = JSON.parse(data);
+      changed(training);
+      if (!live(training)) ids.delete(training.id);
+      if (!ids.size) stream.close();
+    });
+    stream.onerror = () => stream.readyState === EventSource.CLOSED && (timer = setTimeout(again, AGAIN_MS));
+  };
   again();
-  return () => ((left = true), clearTimeout(timer));
+  addEventListener("focus", again); // for those that were begun elsewhere
+  return () => ((left = true), stop(), removeEventListener("focus", again));
 }
+
+const live = ({ status }) => LIVE.includes(status);
 
 const chip = (state) => h("span", { className: "chip", "data-state": state }, STATES[state]);
 
 function bar({ step, steps, status }) {
-  const part = h("span", { "data-state": LIVE.includes(status) ? "running" : status === "done" ? "done" : "skipped" });
+  const part = h("span", { "data-state": live({ status }) ? "running" : status === "done" ? "done" : "skipped" });
   part.style.width = `${steps ? (100 * step) / steps : 0}%`;
   return h("div", { className: "bar", role: "img", "aria-label": `${step} of ${plural(steps, "step")}` }, part);
 }
@@ -69,15 +87,19 @@ function card(training) {
 function list() {
   const rows = h("ol", { className: "catalogues", "aria-label": "Trainings" });
   const head = h("div", { className: "row spread" }, h("h2", {}, "Trainings"), h("a", { className: "button primary", href: "#new" }, icon("plus"), "New training"));
-  const stop = watched(
+  const put = (change) => {
+    const focused = document.activeElement?.getAttribute?.("href");
+    change();
+    if (focused) rows.querySelector(`[href="${focused}"]`)?.focus();
+  };
+  const stop = followed(
     () => json(call("GET", "/v1/trainings?limit=50")),
     ({ trainings }) => {
-      if (!trainings.length) return $("main").replaceChildren(welcome());
-      const focused = document.activeElement?.getAttribute?.("href");
-      rows.replaceChildren(...trainings.map(card));
-      if (focused) rows.querySelector(`[href="${focused}"]`)?.focus();
-      return true;
+      if (trainings.length) put(() => rows.replaceChildren(...trainings.map(card)));
+      else $("main").replaceChildren(welcome());
+      return trainings;
     },
+    (training) => put(() => rows.querySelector(`[href="#${training.id}"]`)?.closest("li").replaceWith(card(training))),
   );
   show("", stop, head, rows);
 }
@@ -231,7 +253,6 @@ function one(id) {
   }
 
   function draw(training) {
-    const live = LIVE.includes(training.status);
     say(title, training.name);
     say($("where"), training.name);
     state.replaceChildren(training.cancelling ? h("span", { className: "chip" }, "Ending") : chip(training.status));
@@ -260,14 +281,14 @@ function one(id) {
       picture(samples, training.sheet_url, at);
       seen = at;
     }
-    cancel.hidden = !live;
+    cancel.hidden = !live(training);
     cancel.disabled = training.cancelling;
-    remove.hidden = live;
+    remove.hidden = live(training);
     document.body.dataset.state = training.status;
-    return live;
+    return [training];
   }
 
-  const stop = watched(() => json(call("GET", `/v1/trainings/${id}`)), draw);
+  const stop = followed(() => json(call("GET", `/v1/trainings/${id}`)), draw, draw);
   const head = h("div", { className: "row spread" }, h("div", { className: "row" }, title, state), h("div", { className: "row" }, cancel, remove));
   show("", stop, head, line, why, done, facts, curves, samples);
 }
