@@ -121,7 +121,7 @@ function welcome() {
 /** The approved pictures that no newer version replaced, a page of shots at a time. */
 async function approved(cursor) {
   const page = await json(call("GET", `/v1/shots?review=approved&limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`));
-  const images = page.shots.flatMap((shot) => shot.images.filter((one) => one.review === "approved" && !one.superseded_by).map((one) => ({ ...one, prompt: shot.request.prompt })));
+  const images = page.shots.flatMap((shot) => shot.images.filter((one) => one.review === "approved" && !one.superseded_by).map(({ id, url }) => ({ id, thumbnail: `${url}/thumbnail`, words: shot.request.prompt || "A picture" })));
   return { images, following: page.next_cursor ?? "" };
 }
 
@@ -129,11 +129,16 @@ function field(label, input, note) {
   return h("div", { className: "field" }, h("label", { className: "label", for: input.id }, label), input, note ? h("p", { className: "quiet" }, note) : "");
 }
 
+/** A page of the tenant's photos, newest first. */
+async function photos(cursor) {
+  const page = await json(call("GET", `/v1/photos?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`));
+  return { images: page.photos.map(({ id, url }) => ({ id, thumbnail: url, words: "A photo" })), following: page.next_cursor ?? "" };
+}
+
 function begin() {
-  const chosen = new Set();
-  const known = new Map();
+  const sets = { look: new Set(), product: new Set() }; // the chosen ids: a look begins with all approved pictures, a product with none
+  const chosen = () => (kind === "lora" ? sets.look : sets.product);
   let kind = "lora";
-  let following = "";
   const name = h("input", { id: "name", type: "text", maxLength: 120, autocomplete: "off", oninput: () => count() });
   const tag = h("input", { id: "tag", type: "text", maxLength: 32, autocomplete: "off", spellcheck: false, placeholder: "acmelook7", oninput: () => count() });
   const what = h("input", { id: "class-words", type: "text", maxLength: 80, placeholder: "mug", oninput: () => count() });
@@ -146,35 +151,39 @@ function begin() {
   );
   const words = h("p", { className: "quiet" });
   const classField = field("What kind of thing it is", what, "In a word or two.");
-  const picks = h("div", { className: "picks", role: "group", "aria-label": "Approved pictures" });
-  const more = h("button", { hidden: true, onclick: () => add() }, "Show older ones");
+  const none = "No picture is approved yet. Approve some on the page of your shots, and come back.";
+  const pictures = picker("Approved pictures", approved, none, true);
+  const ofProduct = picker("Photos", photos, "There are no photos yet. Add some under Cut in the studio.", false);
   const told = h("p", { id: "steps" });
   const start = h("button", { className: "primary", onclick: () => send() }, "Start the training");
 
-  function pick(image) {
-    known.set(image.id, image);
-    if (chosen.size < MOST) chosen.add(image.id);
-    const toggle = () => {
-      if (!chosen.delete(image.id)) chosen.add(image.id);
-      button.setAttribute("aria-pressed", String(chosen.has(image.id)));
+  /** A group of pictures to choose from, a page at a time. `ofLook`: a look learns from all of them, unless they are left out. */
+  function picker(title, page, none, ofLook) {
+    const picks = h("div", { className: "picks", role: "group", "aria-label": title });
+    const more = h("button", { hidden: true, onclick: () => add() }, "Show older ones");
+    let following = "";
+    async function add() {
+      try {
+        const { images, following: next } = await page(following);
+        if (ofLook) for (const { id } of images) if (sets.look.size < MOST) sets.look.add(id);
+        picks.append(...images.map(pick));
+        following = next;
+        more.hidden = !following;
+        if (!picks.children.length) picks.append(h("p", { className: "quiet" }, none));
+      } catch (problem) {
+        sorry(problem, { key: title, action: { label: "Try again", run: add } });
+      }
       count();
-    };
-    const picture = h("img", { src: `${image.url}/thumbnail`, alt: image.prompt || "A picture", loading: "lazy" });
-    const button = h("button", { className: "pick", type: "button", "aria-pressed": String(chosen.has(image.id)), onclick: toggle }, picture, icon("check"));
-    return button;
+    }
+    return { room: h("section", { className: "told" }, h("h3", {}, title), picks, more), add, isEmpty: () => !picks.children.length };
   }
 
-  async function add() {
-    try {
-      const page = await approved(following);
-      picks.append(...page.images.map(pick));
-      following = page.following;
-      more.hidden = !following;
-      if (!known.size) picks.replaceChildren(h("p", { className: "quiet" }, "No picture is approved yet. Approve some on the page of your shots, and come back."));
-    } catch (problem) {
-      sorry(problem, { key: "pictures", action: { label: "Try again", run: add } });
-    }
-    count();
+  function pick({ id, thumbnail, words: alt }) {
+    const toggle = () => {
+      if (!chosen().delete(id)) chosen().add(id);
+      count();
+    };
+    return h("button", { className: "pick", type: "button", "data-id": id, onclick: toggle }, h("img", { src: thumbnail, alt, loading: "lazy" }), icon("check"));
   }
 
   function choose(key) {
@@ -182,22 +191,27 @@ function begin() {
     for (const button of kinds.children) button.setAttribute("aria-pressed", String(button.dataset.kind === kind));
     say(words, KINDS[kind].words);
     classField.hidden = kind !== "dreambooth";
+    ofProduct.room.hidden = kind === "lora"; // a look is in finished pictures
+    if (kind !== "lora" && ofProduct.isEmpty()) ofProduct.add();
     epochs.value = String(KINDS[kind].epochs);
     count();
   }
 
   function count() {
     const { repeats, batch, least } = KINDS[kind];
-    const each = Math.ceil((chosen.size * repeats) / batch);
-    const missing = chosen.size < least ? `Choose at least ${least} pictures.` : !name.value.trim() ? "Give it a name." : kind !== "lora" && !tag.value ? "Make up a word for it." : kind === "dreambooth" && !what.value.trim() ? "Say what kind of thing it is." : "";
-    const sum = `${plural(chosen.size, "picture")} × ${repeats} / ${batch} × ${plural(Number(epochs.value), "epoch")} = ${plural(each * Number(epochs.value), "step")}`;
+    const { size } = chosen();
+    for (const button of document.querySelectorAll(".pick")) button.setAttribute("aria-pressed", String(chosen().has(button.dataset.id)));
+    const each = Math.ceil((size * repeats) / batch);
+    const missing = size < least ? `Choose at least ${least} pictures.` : !name.value.trim() ? "Give it a name." : kind !== "lora" && !tag.value ? "Make up a word for it." : kind === "dreambooth" && !what.value.trim() ? "Say what kind of thing it is." : "";
+    const sum = `${plural(size, "picture")} × ${repeats} / ${batch} × ${plural(Number(epochs.value), "epoch")} = ${plural(each * Number(epochs.value), "step")}`;
     say(told, missing || sum);
     start.disabled = Boolean(missing);
   }
 
   async function send() {
     start.disabled = true;
-    const body = { name: name.value.trim(), kind, tag: tag.value.trim().toLowerCase(), image_ids: [...chosen], epochs: Number(epochs.value) };
+    const body = { name: name.value.trim(), kind, tag: tag.value.trim().toLowerCase(), image_ids: [], photo_ids: [], epochs: Number(epochs.value) };
+    for (const id of chosen()) body[id.startsWith("ph_") ? "photo_ids" : "image_ids"].push(id);
     if (kind === "dreambooth") body.class_words = what.value.trim();
     if (sample.value.trim()) body.samples = [sample.value.trim()];
     try {
@@ -219,9 +233,9 @@ function begin() {
     field("Sample", sample, "A prompt that is painted before it learns and after each epoch, so that you see what changes."),
     field("Epochs", epochs),
   );
-  show("New training", () => {}, h("h2", {}, "New training"), fields, h("h3", {}, "Approved pictures"), picks, more, h("div", { className: "start" }, told, start));
+  show("New training", () => {}, h("h2", {}, "New training"), fields, ofProduct.room, pictures.room, h("div", { className: "start" }, told, start));
   choose("lora");
-  add();
+  pictures.add();
 }
 
 function one(id) {
