@@ -1,5 +1,6 @@
 // Render: the tenant's adapters, which change the engine for this brief. Loaded when the brief is first used.
 
+import * as angle from "./angle.js";
 import * as api from "./api.js";
 import { change, desk, watch } from "./store.js";
 import { $, h, keyed, say, sorry } from "./widgets.js";
@@ -9,6 +10,7 @@ const FULL = 2; // the API's largest scale
 
 let known = [];
 let engine = () => null;
+let paints = () => false;
 
 const own = () => desk.brief.adapters ?? [];
 const found = (id) => own().find((one) => one.id === id);
@@ -19,12 +21,13 @@ function set(id, scale) {
   change((now) => (now.brief.adapters = scale ? [...others, { id, scale }] : others), { brief: `adapter-${id}` });
 }
 
-/** Ask for the adapters and make the field, once. `engineNow()` is the chosen engine. */
-export async function open(engineNow) {
-  engine = engineNow;
+/** Ask for the adapters and make the fields, once. `engineNow()` is the chosen engine, and `paintsNow()` says whether it paints the product too. */
+export async function open(engineNow, paintsNow) {
+  [engine, paints] = [engineNow, paintsNow];
   const field = h("div", { id: "adapters-row", className: "field" }, h("span", { className: "label", id: "adapters-label" }, "Adapters"), h("div", { id: "adapters", role: "group", "aria-labelledby": "adapters-label" }));
   field.hidden = true;
   $("conditions-row").after(field);
+  angle.open(field);
   watch((what) => what === "desk" && show());
   await load();
 }
@@ -50,6 +53,8 @@ function show() {
     slider.disabled = full && !scale;
     say(shown.querySelector(".quiet"), scale ? `${Math.round(scale * PERCENT)} %` : "none");
   });
+  $("angle-row").hidden = !rows.length;
+  angle.show({ chosen: rows.filter(({ id }) => found(id)), paints: paints() });
 }
 
 function row({ id, name, trigger }) {

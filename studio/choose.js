@@ -75,8 +75,10 @@ function showPreset() {
 function showUnmet({ entry, image }, refusal = "") {
   const one = preset();
   $("sides-missing").hidden = !lacksSides(image, entry.request.background, one);
-  const list = one ? lacking(one, entry.desk) : [];
+  const generated = Boolean(entry.request.product);
+  const list = one ? lacking(one, entry.desk, generated) : [];
   $("unmet").hidden = !list.length && !refusal;
+  $("make-pass").hidden = generated; // no layout makes it a photo
   const phrases = new Intl.ListFormat("en").format(list);
   say($("unmet-words"), list.length ? `“${one.title}” needs ${phrases}.` : refusal);
 }
@@ -172,8 +174,8 @@ function showChosen({ image, entry }) {
   $("approve").setAttribute("aria-pressed", String(image.review === "approved"));
   $("reject").setAttribute("aria-pressed", String(image.review === "rejected"));
   const painted = entry.request.background === "generate";
-  const ownProduct = !entry.request.product; // else the desk has no layers that would make it again
-  $("more").disabled = !painted || !ownProduct; // without a scene it would be the same picture
+  const ownProduct = !entry.request.product; // else the desk has no layers to edit or to film
+  $("more").disabled = !painted || (!ownProduct && !entry.desk.brief.views); // without a scene it would be the same picture
   $("reuse").disabled = !ownProduct;
   $("save-scene").disabled = !painted;
   $("touch-up").disabled = !painted;

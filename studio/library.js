@@ -79,8 +79,8 @@ async function entryFrom(shot) {
   const { request } = shot;
   const first = nextNumber();
   const layers = await Promise.all(request.layers.map(layerFrom));
-  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler = null, conditions = [], shadow, reflection = null, relight = null, style = null, engine } = request;
-  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler, conditions, shadow, reflection, relight, style: style && styleFrom(style), engine };
+  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler = null, conditions = [], shadow, reflection = null, relight = null, style = null, engine, adapters = [], product = null } = request;
+  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler, conditions, shadow, reflection, relight, style: style && styleFrom(style), engine, adapters: adapters.map(({ id, scale }) => ({ id, scale })), views: product?.views ?? null };
   return {
     key: shot.id,
     id: shot.id,

@@ -11,14 +11,15 @@ const PROBE_PX = 512; // the longer side of the canvas on which the product's ex
 
 const plainWhite = ({ background }) => ["white", "transparent", "#ffffff"].includes(background);
 
-/** What a picture of this desk lacks for the channel, as noun phrases; empty if nothing is known to be wrong. */
-export function lacking(preset, { canvas, layers, background, brief }) {
-  const list = [];
+/** What a picture of this desk lacks for the channel, as noun phrases; empty if nothing is known to be wrong. `generated`: an engine painted its product. */
+export function lacking(preset, { canvas, layers, background, brief }, generated = false) {
+  const list = generated && preset.locked_product ? ["the product as it was photographed"] : [];
   if (preset.background === "white") {
     if (!plainWhite({ background })) list.push("a white background");
     if (brief.shadow !== "none") list.push("no shadow");
   }
   if (preset.aspect && wrongShape(preset, canvas) && !plainWhite({ background })) list.push(`a canvas of ${preset.aspect.join(":")}`);
+  if (generated) return list; // nobody knows where the product stands
   if (preset.fill_min && fillOf(boxOf(layers.map((layer) => bounds(layer, canvas))), canvas) < preset.fill_min) {
     list.push(`a product that fills ${Math.round(100 * preset.fill_min)} % of the frame`);
   }

@@ -41,9 +41,10 @@ export function open({ toTab, choose, status }) {
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
   light.open(toTab);
   style.open(setStatus, engine);
-  for (const name of ["adapters", "promptwords"]) {
-    $("brief").addEventListener("focusin", async () => (await loaded(name)).open(engine), { once: true });
-  }
+  $("brief").addEventListener("focusin", async () => (await loaded("promptwords")).open(engine), { once: true });
+  const more = async () => (await loaded("adapters")).open(engine, () => paintsProduct(desk));
+  if (desk.brief.views) more();
+  else $("brief").addEventListener("focusin", more, { once: true });
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null, sampler: null }), { brief: true }));
   $("sampler").addEventListener("change", (event) => change((now) => (now.brief.sampler = event.target.value || null), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
@@ -86,9 +87,15 @@ function group(one) {
   return h("div", { className: "chips", role: "group", "aria-label": one.name }, h("span", { className: "chips-name", "aria-hidden": "true" }, one.name), ...one.scenes.map(chip));
 }
 
+/** Whether the engine paints the product too, by an adapter that knows it. */
+function paintsProduct({ background, brief }) {
+  return Boolean(background === "generate" && brief.views?.length && brief.adapters?.[0] && engineOf(brief)?.capabilities.adapters);
+}
+
 function showBrief() {
   const { brief } = desk;
   const now = engine();
+  $("brief").toggleAttribute("data-angle", paintsProduct(desk)); // hides what needs the photo's own product
   for (const name of ["prompt", "negative_prompt", "images", "seed"]) show(field(name), brief[name]);
   for (const name of ["steps", "guidance_scale", "control_scale"]) show(field(name), brief[name] ?? now?.defaults[name]);
   if (now) {
@@ -118,7 +125,7 @@ function showBrief() {
   const { width, height } = desk.canvas;
   const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
   $("soft").hidden = !painted || by <= SOFT_ABOVE || Boolean(now?.capabilities.upscaler);
-  say($("soft"), `The canvas enlarges the scene about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
+  say($("soft"), `The canvas enlarges ${paintsProduct(desk) ? "the picture" : "the scene"} about ${Math.round(by)} times. It looks soft; the product ${paintsProduct(desk) ? "too" : "stays sharp"}.`);
   $("unpainted").hidden = painted;
   $("painted-fields").hidden = !painted;
   const ground = desk.background.startsWith("#") ? `the colour ${desk.background}` : desk.background;
@@ -146,6 +153,7 @@ export function requestOf(now) {
   const { brief } = now;
   const lacked = lackedBy(engineOf(brief));
   const kept = (name, none = null) => (lacked.includes(name) ? none : brief[name]);
+  if (paintsProduct(now)) return ofPainted(now, kept);
   return {
     canvas: now.canvas,
     layers: now.layers.map(({ mask_id, x, y, scale, rotation_deg, flip }) => ({ mask_id, x, y, scale, rotation_deg, flip })),
@@ -167,6 +175,24 @@ export function requestOf(now) {
   };
 }
 
+/** Without layers, and without what needs the photo's own product. */
+const ofPainted = ({ canvas, brief, project }, kept) => ({
+  product: { mode: "generated", views: brief.views },
+  adapters: brief.adapters,
+  canvas,
+  prompt: brief.prompt,
+  negative_prompt: kept("negative_prompt", ""),
+  images: brief.images,
+  seed: brief.seed,
+  steps: brief.steps,
+  guidance_scale: kept("guidance_scale"),
+  ...withSampler(brief),
+  background: "generate",
+  layers: [],
+  engine: brief.engine,
+  ...(project ? { project_id: project.id } : {}),
+});
+
 const withSampler = ({ sampler, ...brief }) => (sampler && samplersOf(engineOf(brief)).includes(sampler) ? { sampler } : {});
 
 function withConditions(brief) {
@@ -176,12 +202,13 @@ function withConditions(brief) {
 
 async function generate() {
   dismiss("generate");
-  const layers = desk.layers.filter((layer) => !layer.hidden);
-  if (!layers.length && desk.layers.length) {
+  const paints = paintsProduct(desk);
+  const layers = paints ? [] : desk.layers.filter((layer) => !layer.hidden);
+  if (!paints && !layers.length && desk.layers.length) {
     alertOf("Every layer is hidden.", "Show at least one under Place.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
     return;
   }
-  if (!layers.length) {
+  if (!paints && !layers.length) {
     alertOf("There is nothing on the canvas yet.", "Cut a product out and press Add to canvas first.", { key: "generate", action: { label: "Go to Cut", run: () => go("cut") } });
     return;
   }
@@ -204,11 +231,11 @@ async function generate() {
 /** Send a request and show its problems. Returns the entry's key, or null if it was refused. */
 export async function order(request, made) {
   const [first] = made.layers;
-  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload", "text"].includes(first.source) ? first.mask_id : null };
+  const source = first ? { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload", "text"].includes(first.source) ? first.mask_id : null } : { name: "product", points: [], boxes: [], mask: null };
   try {
     return await shots.generate({ request, desk: made, source });
   } catch (problem) {
-    if (problem.code === "not_found") {
+    if (first && problem.code === "not_found") {
       await askAgain(made.layers.map((layer) => layer.mask_id));
       alertOf("A product on the canvas is gone from the server.", "It was deleted. Cut it again under Place.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
     } else sorry(problem, { key: "generate" });
@@ -287,7 +314,7 @@ function noteOf(entry) {
   }
   const { background, images, seed, canvas } = entry.request;
   if (background !== "generate") return `${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
-  return `${images > 1 ? `Seeds ${seed} to ${seed + images - 1}` : `Seed ${seed}`} · ${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
+  return `${entry.request.product ? "Product painted too · " : ""}${images > 1 ? `Seeds ${seed} to ${seed + images - 1}` : `Seed ${seed}`} · ${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
 }
 
 /** Load a shot's layout and brief. */
@@ -295,7 +322,7 @@ export function reuse(entry) {
   change(
     (now) => {
       Object.assign(now, structuredClone({ canvas: entry.desk.canvas, layers: entry.desk.layers, background: entry.desk.background }));
-      Object.assign(now.brief, { style: null, adapters: [] }, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
+      Object.assign(now.brief, { style: null, adapters: [], views: null }, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
       now.selected = now.layers.at(-1)?.key ?? null;
     },
     { layout: true, brief: true },

@@ -55,16 +55,14 @@ export async function layersOf({ shot }) {
   return found.filter(({ photo }) => photo);
 }
 
-/** The first photo of a painted product that is left, as large as the canvas: nobody knows where the product stands. */
+/** The photos of a painted product that are left, each as large as the canvas: nobody knows where the product stands. */
 async function viewsOf({ product, canvas }) {
-  for (const id of product.views) {
-    const photo = await photoFacts(id).catch(() => null);
-    if (!photo) continue;
+  const photos = await Promise.all(product.views.map((id) => photoFacts(id).catch(() => null)));
+  return photos.filter(Boolean).map((photo) => {
     const { width, height } = photo;
     const scale = (Math.min(canvas.width / width, canvas.height / height) * Math.max(width, height)) / Math.max(canvas.width, canvas.height);
-    return [{ x: 0.5, y: 0.5, scale, rotation_deg: 0, flip: false, photo, bbox: [0, 0, width, height], cutout: { width, height }, isView: true }];
-  }
-  return [];
+    return { x: 0.5, y: 0.5, scale, rotation_deg: 0, flip: false, photo, bbox: [0, 0, width, height], cutout: { width, height }, isView: true };
+  });
 }
 
 const pixels = new Map(); // url -> promise of a decoded <img>

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { bounds, centre, clamp, layerSize, photoUnder } from "./geometry.js";
 import { placed } from "./places.js";
 import { decoded, layersOf, masterOf } from "./reviewlist.js";
-import { $, h, say } from "./widgets.js";
+import { $, h, keyed, say } from "./widgets.js";
 import { Zoom } from "./zoom.js";
 
 export const VIEWS = ["picture", "side", "swipe", "blink", "difference"];
@@ -41,8 +41,9 @@ export async function prepare(item, which = view) {
   return picture;
 }
 
-/** The layer that shows the most. */
+/** The layer that shows the most; of a painted product, its first photo. */
 function main(layers, { shot }) {
+  if (layers[0].isView) return layers[0];
   const area = (layer) => Object.values(layerSize(layer, shot.request.canvas)).reduce((a, b) => a * b);
   return [...layers].sort((a, b) => area(b) - area(a))[0];
 }
@@ -74,6 +75,7 @@ async function showView() {
   for (const button of document.querySelectorAll("[data-view][aria-pressed]")) button.setAttribute("aria-pressed", String(button.dataset.view === view));
   clearInterval(blinking);
   turn += 1;
+  showPhotos(mine);
   const needs = view !== "picture";
   if (needs && mine.layer) mine.master = await masterOf(mine.layer).catch(() => null);
   if (mine !== shown) return;
@@ -89,6 +91,24 @@ async function showView() {
   else $("clip").style.visibility = "";
   if (has && view === "blink" && moves()) blinking = setInterval(blink, BLINK_MS);
   if (has && view === "difference") await (mine.layer.isView ? words("An engine painted the product, so none of its pixels are a photo's.") : subtract(mine, turn));
+}
+
+/** The photos of a painted product, all at once. Pressing one puts it beside the picture. */
+function showPhotos({ layers, layer }) {
+  const photos = layers.filter(({ isView }) => isView);
+  $("photos-field").hidden = !photos.length;
+  keyed($("photos"), photos, ({ photo }) => photo.id, photoOf, (button, one) => {
+    button.setAttribute("aria-pressed", String(one === layer && view !== "picture"));
+    button.setAttribute("aria-label", `Photo ${photos.indexOf(one) + 1} of the product`);
+  });
+}
+
+function photoOf({ photo }) {
+  const beside = () => {
+    shown.layer = shown.layers.find((one) => one.photo.id === photo.id);
+    use(view === "picture" || view === "difference" ? "side" : view);
+  };
+  return h("button", { className: "photo-of", onclick: beside }, h("img", { src: api.photoUrl(photo.id), alt: "", loading: "lazy", decoding: "async" }));
 }
 
 const moves = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;

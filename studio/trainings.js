@@ -7,7 +7,7 @@ import { ago, plural } from "./words.js";
 
 const STATES = { queued: "Waiting", running: "Learning", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 const LIVE = ["queued", "running"];
-const EVERY_MS = 2000;
+const AGAIN_MS = 2000; // between two questions when the stream was refused, as in a restart
 const KINDS = {
   lora: { title: "A look", words: "What the pictures share becomes a look for every product.", repeats: 6, epochs: 10, batch: 2, least: 4 },
   dreambooth: { title: "A product", words: "One product from a few of its pictures, for angles that a photo lacks.", repeats: 100, epochs: 4, batch: 1, least: 3 },
@@ -26,26 +26,44 @@ function show(title, left, ...body) {
   $("main").replaceChildren(h("div", { className: "page" }, ...body));
 }
 
-/** Ask again and again until the view is left. `draw` returns whether there is more to come. */
-function watched(ask, draw) {
+/** Ask once, then follow on the server's stream until the view is left. `draw` of what was asked returns the trainings to follow; `changed` hears of each change. */
+function followed(ask, draw, changed) {
+  let stream = null;
   let timer = 0;
   let left = false;
+  const stop = () => (stream?.close(), clearTimeout(timer));
   const again = async () => {
+    stop();
     try {
       const found = await ask();
-      if (!left && draw(found)) timer = setTimeout(again, EVERY_MS);
+      if (!left) follow(new Set(draw(found).filter(live).map(({ id }) => id)));
     } catch (problem) {
       if (!left) sorry(problem, { key: "load", action: { label: "Try again", run: again } });
     }
   };
+  const follow = (ids) => {
+    stop();
+    if (!ids.size) return;
+    stream = new EventSource(`/v1/events?trainings=${[...ids].join(",")}`);
+    stream.addEventListener("training", ({ data }) => {
+      const { training } = JSON.parse(data);
+      changed(training);
+      if (!live(training)) ids.delete(training.id);
+      if (!ids.size) stream.close();
+    });
+    stream.onerror = () => stream.readyState === EventSource.CLOSED && (timer = setTimeout(again, AGAIN_MS));
+  };
   again();
-  return () => ((left = true), clearTimeout(timer));
+  addEventListener("focus", again); // for those that were begun elsewhere
+  return () => ((left = true), stop(), removeEventListener("focus", again));
 }
+
+const live = ({ status }) => LIVE.includes(status);
 
 const chip = (state) => h("span", { className: "chip", "data-state": state }, STATES[state]);
 
 function bar({ step, steps, status }) {
-  const part = h("span", { "data-state": LIVE.includes(status) ? "running" : status === "done" ? "done" : "skipped" });
+  const part = h("span", { "data-state": live({ status }) ? "running" : status === "done" ? "done" : "skipped" });
   part.style.width = `${steps ? (100 * step) / steps : 0}%`;
   return h("div", { className: "bar", role: "img", "aria-label": `${step} of ${plural(steps, "step")}` }, part);
 }
@@ -69,15 +87,19 @@ function card(training) {
 function list() {
   const rows = h("ol", { className: "catalogues", "aria-label": "Trainings" });
   const head = h("div", { className: "row spread" }, h("h2", {}, "Trainings"), h("a", { className: "button primary", href: "#new" }, icon("plus"), "New training"));
-  const stop = watched(
+  const put = (change) => {
+    const focused = document.activeElement?.getAttribute?.("href");
+    change();
+    if (focused) rows.querySelector(`[href="${focused}"]`)?.focus();
+  };
+  const stop = followed(
     () => json(call("GET", "/v1/trainings?limit=50")),
     ({ trainings }) => {
-      if (!trainings.length) return $("main").replaceChildren(welcome());
-      const focused = document.activeElement?.getAttribute?.("href");
-      rows.replaceChildren(...trainings.map(card));
-      if (focused) rows.querySelector(`[href="${focused}"]`)?.focus();
-      return true;
+      if (trainings.length) put(() => rows.replaceChildren(...trainings.map(card)));
+      else $("main").replaceChildren(welcome());
+      return trainings;
     },
+    (training) => put(() => rows.querySelector(`[href="#${training.id}"]`)?.closest("li").replaceWith(card(training))),
   );
   show("", stop, head, rows);
 }
@@ -99,7 +121,7 @@ function welcome() {
 /** The approved pictures that no newer version replaced, a page of shots at a time. */
 async function approved(cursor) {
   const page = await json(call("GET", `/v1/shots?review=approved&limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`));
-  const images = page.shots.flatMap((shot) => shot.images.filter((one) => one.review === "approved" && !one.superseded_by).map((one) => ({ ...one, prompt: shot.request.prompt })));
+  const images = page.shots.flatMap((shot) => shot.images.filter((one) => one.review === "approved" && !one.superseded_by).map(({ id, url }) => ({ id, thumbnail: `${url}/thumbnail`, words: shot.request.prompt || "A picture" })));
   return { images, following: page.next_cursor ?? "" };
 }
 
@@ -107,11 +129,16 @@ function field(label, input, note) {
   return h("div", { className: "field" }, h("label", { className: "label", for: input.id }, label), input, note ? h("p", { className: "quiet" }, note) : "");
 }
 
+/** A page of the tenant's photos, newest first. */
+async function photos(cursor) {
+  const page = await json(call("GET", `/v1/photos?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`));
+  return { images: page.photos.map(({ id, url }) => ({ id, thumbnail: url, words: "A photo" })), following: page.next_cursor ?? "" };
+}
+
 function begin() {
-  const chosen = new Set();
-  const known = new Map();
+  const sets = { look: new Set(), product: new Set() }; // the chosen ids: a look begins with all approved pictures, a product with none
+  const chosen = () => (kind === "lora" ? sets.look : sets.product);
   let kind = "lora";
-  let following = "";
   const name = h("input", { id: "name", type: "text", maxLength: 120, autocomplete: "off", oninput: () => count() });
   const tag = h("input", { id: "tag", type: "text", maxLength: 32, autocomplete: "off", spellcheck: false, placeholder: "acmelook7", oninput: () => count() });
   const what = h("input", { id: "class-words", type: "text", maxLength: 80, placeholder: "mug", oninput: () => count() });
@@ -124,35 +151,39 @@ function begin() {
   );
   const words = h("p", { className: "quiet" });
   const classField = field("What kind of thing it is", what, "In a word or two.");
-  const picks = h("div", { className: "picks", role: "group", "aria-label": "Approved pictures" });
-  const more = h("button", { hidden: true, onclick: () => add() }, "Show older ones");
+  const none = ["No picture is approved yet. ", h("a", { href: "/review" }, "Approve some in Review"), ", then come back."];
+  const pictures = picker("Approved pictures", approved, none, true);
+  const ofProduct = picker("Photos", photos, ["There are no photos yet. Add some under Cut in the studio."], false);
   const told = h("p", { id: "steps" });
   const start = h("button", { className: "primary", onclick: () => send() }, "Start the training");
 
-  function pick(image) {
-    known.set(image.id, image);
-    if (chosen.size < MOST) chosen.add(image.id);
-    const toggle = () => {
-      if (!chosen.delete(image.id)) chosen.add(image.id);
-      button.setAttribute("aria-pressed", String(chosen.has(image.id)));
+  /** A group of pictures to choose from, a page at a time. `ofLook`: a look learns from all of them, unless they are left out. */
+  function picker(title, page, none, ofLook) {
+    const picks = h("div", { className: "picks", role: "group", "aria-label": title });
+    const more = h("button", { hidden: true, onclick: () => add() }, "Show older ones");
+    let following = "";
+    async function add() {
+      try {
+        const { images, following: next } = await page(following);
+        if (ofLook) for (const { id } of images) if (sets.look.size < MOST) sets.look.add(id);
+        picks.append(...images.map(pick));
+        following = next;
+        more.hidden = !following;
+        if (!picks.children.length) picks.append(h("p", { className: "quiet" }, ...none));
+      } catch (problem) {
+        sorry(problem, { key: title, action: { label: "Try again", run: add } });
+      }
       count();
-    };
-    const picture = h("img", { src: `${image.url}/thumbnail`, alt: image.prompt || "A picture", loading: "lazy" });
-    const button = h("button", { className: "pick", type: "button", "aria-pressed": String(chosen.has(image.id)), onclick: toggle }, picture, icon("check"));
-    return button;
+    }
+    return { room: h("section", { className: "told" }, h("h3", {}, title), picks, more), add, isEmpty: () => !picks.children.length };
   }
 
-  async function add() {
-    try {
-      const page = await approved(following);
-      picks.append(...page.images.map(pick));
-      following = page.following;
-      more.hidden = !following;
-      if (!known.size) picks.replaceChildren(h("p", { className: "quiet" }, "No picture is approved yet. ", h("a", { href: "/review" }, "Approve some in Review"), ", then come back."));
-    } catch (problem) {
-      sorry(problem, { key: "pictures", action: { label: "Try again", run: add } });
-    }
-    count();
+  function pick({ id, thumbnail, words: alt }) {
+    const toggle = () => {
+      if (!chosen().delete(id)) chosen().add(id);
+      count();
+    };
+    return h("button", { className: "pick", type: "button", "data-id": id, onclick: toggle }, h("img", { src: thumbnail, alt, loading: "lazy" }), icon("check"));
   }
 
   function choose(key) {
@@ -160,22 +191,27 @@ function begin() {
     for (const button of kinds.children) button.setAttribute("aria-pressed", String(button.dataset.kind === kind));
     say(words, KINDS[kind].words);
     classField.hidden = kind !== "dreambooth";
+    ofProduct.room.hidden = kind === "lora"; // a look is in finished pictures
+    if (kind !== "lora" && ofProduct.isEmpty()) ofProduct.add();
     epochs.value = String(KINDS[kind].epochs);
     count();
   }
 
   function count() {
     const { repeats, batch, least } = KINDS[kind];
-    const each = Math.ceil((chosen.size * repeats) / batch);
-    const missing = chosen.size < least ? `Choose at least ${least} pictures.` : !name.value.trim() ? "Give it a name." : kind !== "lora" && !tag.value ? "Make up a word for it." : kind === "dreambooth" && !what.value.trim() ? "Say what kind of thing it is." : "";
-    const sum = `${plural(chosen.size, "picture")} × ${repeats} / ${batch} × ${plural(Number(epochs.value), "epoch")} = ${plural(each * Number(epochs.value), "step")}`;
+    const { size } = chosen();
+    for (const button of document.querySelectorAll(".pick")) button.setAttribute("aria-pressed", String(chosen().has(button.dataset.id)));
+    const each = Math.ceil((size * repeats) / batch);
+    const missing = size < least ? `Choose at least ${least} pictures.` : !name.value.trim() ? "Give it a name." : kind !== "lora" && !tag.value ? "Make up a word for it." : kind === "dreambooth" && !what.value.trim() ? "Say what kind of thing it is." : "";
+    const sum = `${plural(size, "picture")} × ${repeats} / ${batch} × ${plural(Number(epochs.value), "epoch")} = ${plural(each * Number(epochs.value), "step")}`;
     say(told, missing || sum);
     start.disabled = Boolean(missing);
   }
 
   async function send() {
     start.disabled = true;
-    const body = { name: name.value.trim(), kind, tag: tag.value.trim().toLowerCase(), image_ids: [...chosen], epochs: Number(epochs.value) };
+    const body = { name: name.value.trim(), kind, tag: tag.value.trim().toLowerCase(), image_ids: [], photo_ids: [], epochs: Number(epochs.value) };
+    for (const id of chosen()) body[id.startsWith("ph_") ? "photo_ids" : "image_ids"].push(id);
     if (kind === "dreambooth") body.class_words = what.value.trim();
     if (sample.value.trim()) body.samples = [sample.value.trim()];
     try {
@@ -197,9 +233,9 @@ function begin() {
     field("Sample", sample, "A prompt that is painted before the training and after each epoch, so that you see what changes."),
     field("Epochs", epochs),
   );
-  show("New training", () => {}, h("h2", {}, "New training"), fields, h("h3", {}, "Approved pictures"), picks, more, h("div", { className: "start" }, told, start));
+  show("New training", () => {}, h("h2", {}, "New training"), fields, ofProduct.room, pictures.room, h("div", { className: "start" }, told, start));
   choose("lora");
-  add();
+  pictures.add();
 }
 
 function one(id) {
@@ -231,7 +267,6 @@ function one(id) {
   }
 
   function draw(training) {
-    const live = LIVE.includes(training.status);
     say(title, training.name);
     say($("where"), training.name);
     state.replaceChildren(training.cancelling ? h("span", { className: "chip" }, "Ending") : chip(training.status));
@@ -260,14 +295,14 @@ function one(id) {
       picture(samples, training.sheet_url, at);
       seen = at;
     }
-    cancel.hidden = !live;
+    cancel.hidden = !live(training);
     cancel.disabled = training.cancelling;
-    remove.hidden = live;
+    remove.hidden = live(training);
     document.body.dataset.state = training.status;
-    return live;
+    return [training];
   }
 
-  const stop = watched(() => json(call("GET", `/v1/trainings/${id}`)), draw);
+  const stop = followed(() => json(call("GET", `/v1/trainings/${id}`)), draw, draw);
   const head = h("div", { className: "row spread" }, h("div", { className: "row" }, title, state), h("div", { className: "row" }, cancel, remove));
   show("", stop, head, line, why, done, facts, curves, samples);
 }

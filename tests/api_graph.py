@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -285,6 +286,16 @@ class Api:
         tenant = self.store.keys.tenant_of(self.key)
         assert tenant is not None
         return tenant.id
+
+
+def events_of(answer: httpx.Response) -> list[tuple[str, Any, str]]:
+    """(name, data, id) of every event of a stream that has ended."""
+    events = []
+    for block in answer.text.replace("\r\n", "\n").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
+        if fields:
+            events.append((fields["event"], json.loads(fields["data"]), fields["id"]))
+    return events
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:

@@ -91,11 +91,12 @@ def create_app(
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     decoding, large = (Turns(at_once, MAX_WAITING, MAX_WAITING_EACH) for at_once in (decoder.at_once, LARGE_AT_ONCE))
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
+    training_watch = Watch(store.trainings, graph)
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     pace = Pace(settings.public_verify)
     app.state.services = Services(
-        store, graph, decoder, settings, meter, decoding, large, watch, streams, archives, pace
+        store, graph, decoder, settings, meter, decoding, large, watch, training_watch, streams, archives, pace
     )
     cutting, judging = (photos, uploads, photo_masks, masks, words, enhancements), (reviews, shares, touchups, verify)
     shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters, trainings)

@@ -1,18 +1,19 @@
-"""Server-sent events about shots. A stream ends when all of its shots have ended.
+"""Server-sent events about shots and trainings. A stream ends when all of them have ended.
 
-An event's id lists the version of every shot on the stream, in the order of the request. A client that reconnects with
-`Last-Event-ID` gets the changes since that event and never receives the same ending twice. A stream whose key was
-revoked ends within seconds; the client's next request is refused.
+An event's id lists the version of everything on the stream, in the order of the request, shots first. A client
+that reconnects with `Last-Event-ID` gets the changes since that event and never receives the same ending twice. A
+stream whose key was revoked ends within seconds; the client's next request is refused.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -24,9 +25,12 @@ from packshot.api.cookies import COOKIE
 from packshot.api.openapi import headers_json, keyed_problems_json, problems_json, stream_json
 from packshot.api.places import Places
 from packshot.api.services import Services, Wired, in_thread
+from packshot.api.trainings import training_answer
+from packshot.api.watch import Watch
 from packshot.contract import examples
 from packshot.contract.answers import ErrorAnswer
 from packshot.contract.events import (
+    STREAMED,
     CancelledEvent,
     DoneEvent,
     FailedEvent,
@@ -34,10 +38,14 @@ from packshot.contract.events import (
     ProgressEvent,
     QueuedEvent,
     ShotEvent,
+    TrainingEvent,
 )
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, NotFound, Overloaded, Unauthorized
 from packshot.store.records import ShotRecord
+from packshot.store.training_records import TrainingMark, TrainingRecord
+
+R = TypeVar("R")
 
 router = APIRouter(prefix="/v1", tags=["events"], responses=keyed_problems_json())
 
@@ -45,7 +53,7 @@ KEEP_ALIVE_S = 15
 KEY_CHECK_S = 5.0
 """Seconds after which a stream looks again whether its key is still valid."""
 
-MAX_SHOTS = 100
+MAX_FOLLOWED = 100
 
 _VERSIONS = re.compile(r"\d{1,18}(\.\d{1,18})*")
 _RESUME = headers_json(Last_Event_ID="The id of the last event received. The stream continues after it.")
@@ -61,39 +69,49 @@ _RESUME = headers_json(Last_Event_ID="The id of the last event received. The str
 )
 async def shot_events(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """Sends `queued`, `progress` and `preview`, then exactly one of `done`, `failed` and `cancelled`."""
-    return await _stream(request, services, tenant.id, [shot_id])
+    return await _stream(request, services, tenant.id, [shot_id], [])
 
 
 @router.get(
     "/events",
     operation_id="watch_shots",
-    summary="Follow several shots on one stream",
+    summary="Follow several shots and trainings on one stream",
     response_class=Response,
-    responses=stream_json(examples.EVENT_STREAM) | problems_json(BadInput, NotFound, Overloaded),
+    responses=stream_json(examples.EVENT_STREAM, STREAMED) | problems_json(BadInput, NotFound, Overloaded),
     openapi_extra=_RESUME,
 )
 async def events(
     request: Request,
     services: Wired,
     tenant: Caller,
-    shots: Annotated[str, Query(description="Comma-separated shot ids, at most 100.")] = "",
+    shots: Annotated[str, Query(description="Comma-separated shot ids.")] = "",
+    trainings: Annotated[str, Query(description="Comma-separated training ids.")] = "",
 ) -> Response:
-    """Each event names its shot in `shot`."""
-    ids = list(dict.fromkeys(part.strip() for part in shots.split(",") if part.strip()))
-    if not 1 <= len(ids) <= MAX_SHOTS:
-        rule = f"shots must name 1 to {MAX_SHOTS} ids, got {len(ids)}"
+    """At most 100 in all. Each event of a shot names it in `shot`; `training` has a training in its present state."""
+    shot_ids, training_ids = (_ids(given) for given in (shots, trainings))
+    count = len(shot_ids) + len(training_ids)
+    if not 1 <= count <= MAX_FOLLOWED:
+        rule = f"shots and trainings must name 1 to {MAX_FOLLOWED} ids, got {count}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "shots"], "msg": rule}])
-    return await _stream(request, services, tenant.id, ids)
+    return await _stream(request, services, tenant.id, shot_ids, training_ids)
 
 
-async def _stream(request: Request, services: Services, tenant_id: str, ids: list[str]) -> Response:
-    found = await in_thread(services.store.shots.watch, [(tenant_id, shot_id) for shot_id in ids])
-    records = list(found.values())
-    missing = sorted(set(ids) - {record.id for record in records})
-    if missing:
-        raise NotFound("not_found", f"No shot has the id {missing[0]}.")
-    progress = Progress(ids, request.headers.get("last-event-id", ""))
-    first = [event for record in records for event in progress.changes(record)]
+def _ids(given: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in given.split(",") if part.strip()))
+
+
+async def _stream(
+    request: Request, services: Services, tenant_id: str, shot_ids: list[str], training_ids: list[str]
+) -> Response:
+    store = services.store
+    found = await in_thread(store.shots.watch, [(tenant_id, one) for one in shot_ids]) if shot_ids else {}
+    marks = await in_thread(store.trainings.watch, [(tenant_id, one) for one in training_ids]) if training_ids else {}
+    for kind, ids, known in (("shot", shot_ids, found.keys()), ("training", training_ids, marks.keys())):
+        missing = sorted(set(ids) - {one for _, one in known})
+        if missing:
+            raise NotFound("not_found", f"No {kind} has the id {missing[0]}.")
+    progress = Progress(shot_ids, request.headers.get("last-event-id", ""), training_ids)
+    first = await _events(services, progress, found.values(), marks.values())
     if not first and not progress.live:
         return Response(status_code=204)
     return _Stream(services.streams, tenant_id, _follow(request, services, tenant_id, progress, first))
@@ -123,11 +141,34 @@ async def _follow(
             if not await _is_still_allowed(request, services):
                 return
             checked_at = time.monotonic()
-        records = await services.watch.next(tenant_id, sorted(progress.live))
-        progress.live &= {record.id for record in records}  # a deleted shot has no further events
-        for record in records:
-            for event in progress.changes(record):
-                yield event
+        shots, marks = await asyncio.gather(
+            _next(services.watch, tenant_id, progress.live - progress.trainings),
+            _next(services.training_watch, tenant_id, progress.live & progress.trainings),
+        )
+        # a deleted one has no further events
+        progress.live &= {shot.id for shot in shots} | {mark.id for mark in marks}
+        for event in await _events(services, progress, shots, marks):
+            yield event
+
+
+async def _next(watch: Watch[R], tenant_id: str, ids: Set[str]) -> list[R]:
+    return await watch.next(tenant_id, sorted(ids)) if ids else []
+
+
+async def _events(
+    services: Services, progress: Progress, shots: Iterable[ShotRecord], marks: Iterable[TrainingMark]
+) -> list[ServerSentEvent]:
+    """The events of what has changed. A training is read whole only then, because its captions may be long."""
+    events = [event for shot in shots for event in progress.changes(shot)]
+    for mark in marks:
+        if progress.has_news(mark):
+            try:
+                record = await in_thread(services.store.trainings.get, mark.tenant, mark.id)
+            except NotFound:
+                progress.live.discard(mark.id)
+            else:
+                events.append(progress.training(record))
+    return events
 
 
 async def _is_still_allowed(request: Request, services: Services) -> bool:
@@ -150,13 +191,14 @@ class _Sent:
 
 
 class Progress:
-    """Which state of each shot a stream has sent. `live` holds the ids of the shots that have not ended.
+    """Which state of each shot and training a stream has sent. `live` holds the ids of those that have not ended.
 
-    `ids` are the stream's shots. `last_event_id` is the client's `Last-Event-ID`; a value that does not fit `ids` is
-    ignored.
+    `last_event_id` is the client's `Last-Event-ID`; a value that does not fit the ids is ignored.
     """
 
-    def __init__(self, ids: list[str], last_event_id: str) -> None:
+    def __init__(self, shot_ids: Sequence[str], last_event_id: str, training_ids: Sequence[str] = ()) -> None:
+        ids = [*shot_ids, *training_ids]
+        self.trainings = frozenset(training_ids)
         received = [int(part) for part in last_event_id.split(".")] if _VERSIONS.fullmatch(last_event_id) else []
         self._versions = dict(zip(ids, received if len(received) == len(ids) else [-1] * len(ids), strict=True))
         self._sent: dict[str, _Sent] = {}
@@ -180,6 +222,20 @@ class Progress:
             ServerSentEvent(event=event.name, data=json.dumps(event.model_dump(mode="json")), id=event_id)
             for event, event_id in zip(events, ids, strict=True)
         ]
+
+    def has_news(self, mark: TrainingMark) -> bool:
+        """Whether a training has changed since the state that the client has."""
+        if mark.status in ENDED:
+            self.live.discard(mark.id)
+        return mark.version > self._versions[mark.id]
+
+    def training(self, record: TrainingRecord) -> ServerSentEvent:
+        """The event that brings the client to the training's present state."""
+        if record.status in ENDED:
+            self.live.discard(record.id)
+        self._versions[record.id] = record.version
+        event = TrainingEvent(training=training_answer(record))
+        return ServerSentEvent(event=event.name, data=json.dumps(event.model_dump(mode="json")), id=self._id())
 
     def _id(self) -> str:
         return ".".join(str(max(0, version)) for version in self._versions.values())

@@ -23,7 +23,7 @@ from packshot.contract.catalogue_examples import MANIFEST
 from packshot.contract.clips import CLIP_BODIES
 from packshot.contract.deliveries import DELIVERY_BODIES
 from packshot.contract.enhancements import ENHANCEMENT_BODIES
-from packshot.contract.events import EVENTS
+from packshot.contract.events import EVENTS, STREAMED
 from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
@@ -124,12 +124,12 @@ def lines_json(
     return text_json(description, media_type, example.model_dump_json() + "\n", **{"x-line": reference})
 
 
-def stream_json(example: str) -> dict[int | str, dict[str, Any]]:
+def stream_json(example: str, sent: Mapping[str, type[Answer]] = EVENTS) -> dict[int | str, dict[str, Any]]:
     """A stream of server-sent events. `x-events` maps each event's name to the schema of its data."""
-    events = {name: {"$ref": _REF.format(model=event.__name__)} for name, event in EVENTS.items()}
+    events = {name: {"$ref": _REF.format(model=event.__name__)} for name, event in sent.items()}
     return {
-        **text_json("Events until the last shot has ended.", "text/event-stream", example, **{"x-events": events}),
-        204: _response_json("All shots have ended and the client has received every ending.", {}, None),
+        **text_json("Events until the last one has ended.", "text/event-stream", example, **{"x-events": events}),
+        204: _response_json("All have ended and the client has received every ending.", {}, None),
     }
 
 
@@ -237,7 +237,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
-    written: list[type[BaseModel]] = [Problem, *EVENTS.values(), *_LINES]
+    written: list[type[BaseModel]] = [Problem, *STREAMED.values(), *_LINES]
     _, schemas = models_json_schema(
         [(body, "validation") for body in _BODIES] + [(model, "serialization") for model in written],
         ref_template=_REF,

@@ -18,7 +18,9 @@ from packshot.api.turns import Turns
 from packshot.api.watch import Watch
 from packshot.meter import Meter
 from packshot.settings import Settings
+from packshot.store.records import ShotRecord
 from packshot.store.store import Store
+from packshot.store.training_records import TrainingMark
 
 T = TypeVar("T")
 
@@ -54,7 +56,8 @@ class Services:
     meter: Meter
     decode_turns: Turns
     large_turns: Turns
-    watch: Watch
+    watch: Watch[ShotRecord]
+    training_watch: Watch[TrainingMark]
     streams: Places
     archives: Places
     public_pace: Pace

@@ -1,17 +1,15 @@
-"""Poll the store once for all event streams and delayed responses of this process."""
+"""Poll the store once for all event streams and delayed responses of this process: one `Watch` for each kind of row."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Collection, Coroutine
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 from anyio import to_thread
 
 from packshot.api.graph import Graph
-from packshot.store.records import ShotRecord
-from packshot.store.shots import Shots
 
 POLL_EVERY_S = 0.25
 """Seconds between polls.
@@ -25,36 +23,46 @@ AT_MOST_EVERY_S = 0.05
 
 Listen = Callable[[Callable[[], None]], Coroutine[Any, Any, None]]
 
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
-class Watch:
+
+class Watched(Protocol[R_co]):
+    """A part of the store whose rows are followed, such as its shots."""
+
+    def watch(self, wanted: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], R_co]:
+        """Return what exists among the `wanted` pairs of tenant id and row id."""
+
+
+class Watch(Generic[R]):
     """Polls the store while anything waits, with one query for all waiters. Use it from one event loop.
 
-    `shots` is polled. `graph` wakes the poll when a shot of this process ends. `listen` calls its argument when a shot
+    `rows` is polled. `graph` wakes the poll when a shot of this process ends. `listen` calls its argument when a row
     changes, for as long as it runs; None = nothing tells.
     """
 
     def __init__(
         self,
-        shots: Shots,
+        rows: Watched[R],
         graph: Graph,
         listen: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
-        self._shots = shots
+        self._rows = rows
         self._graph = graph
         self._listen = listen
         self._listening: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._waiters: list[tuple[str, Collection[str], asyncio.Future[list[ShotRecord]]]] = []
+        self._waiters: list[tuple[str, Collection[str], asyncio.Future[list[R]]]] = []
         self._polling: asyncio.Task[None] | None = None
 
-    async def next(self, tenant_id: str, shot_ids: Collection[str]) -> list[ShotRecord]:
-        """Return the shots as the next poll finds them, in the order of `shot_ids`.
+    async def next(self, tenant_id: str, ids: Collection[str]) -> list[R]:
+        """Return the rows as the next poll finds them, in the order of `ids`.
 
-        Missing shots and shots of other tenants are left out. An exception of the store is raised to every waiter of
+        Missing rows and rows of other tenants are left out. An exception of the store is raised to every waiter of
         that poll.
         """
-        result: asyncio.Future[list[ShotRecord]] = asyncio.get_running_loop().create_future()
-        self._waiters.append((tenant_id, shot_ids, result))
+        result: asyncio.Future[list[R]] = asyncio.get_running_loop().create_future()
+        self._waiters.append((tenant_id, ids, result))
         if self._listen is not None and self._listening is None:  # here, because it needs the event loop
             self._listening = asyncio.create_task(self._listen(self._changed.set), context=contextvars.Context())
         if self._polling is None or self._polling.done():
@@ -62,7 +70,7 @@ class Watch:
         return await result
 
     async def _wait_for_a_change(self) -> None:
-        """Return after `POLL_EVERY_S`, or before it when a shot may have changed."""
+        """Return after `POLL_EVERY_S`, or before it when a row may have changed."""
         ended = asyncio.ensure_future(self._graph.wait_for_any_completion(POLL_EVERY_S))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
@@ -80,8 +88,8 @@ class Watch:
             waiters = [waiter for waiter in self._waiters if not waiter[2].done()]  # a cancelled waiter is left out
             self._waiters = []
             try:
-                wanted = [(tenant, shot_id) for tenant, ids, _ in waiters for shot_id in ids]
-                found = await to_thread.run_sync(self._shots.watch, wanted)
+                wanted = [(tenant, row_id) for tenant, ids, _ in waiters for row_id in ids]
+                found = await to_thread.run_sync(self._rows.watch, wanted)
             except Exception as error:  # noqa: BLE001 - it is raised to every waiter of this poll
                 for _, _, result in waiters:
                     if not result.done():
@@ -89,4 +97,4 @@ class Watch:
                 continue
             for tenant, ids, result in waiters:
                 if not result.done():
-                    result.set_result([found[tenant, shot_id] for shot_id in ids if (tenant, shot_id) in found])
+                    result.set_result([found[tenant, row_id] for row_id in ids if (tenant, row_id) in found])

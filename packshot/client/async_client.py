@@ -13,11 +13,10 @@ from typing import Literal, TypeVar
 import httpx
 
 from packshot.client import calls
-from packshot.client import events as streams
 from packshot.client.calls import Call, Sent
 from packshot.client.catalogues import AsyncCatalogues
 from packshot.client.errors import error_of, require_painted, unreachable
-from packshot.client.events import Event, Stream, async_events_of
+from packshot.client.events import Event, async_follow, shots_stream, trainings_stream
 from packshot.client.trainings import AsyncTrainings
 from packshot.client.webhooks import AsyncWebhooks
 from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
@@ -45,6 +44,7 @@ from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
+from packshot.contract.trainings import TrainingAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
@@ -69,7 +69,7 @@ class AsyncClient:
         self.server_version: str | None = None
         self.catalogues = AsyncCatalogues(self._do, self._save)
         self.webhooks = AsyncWebhooks(self._do)
-        self.trainings = AsyncTrainings(self._do)
+        self.trainings = AsyncTrainings(self._do, self._follow_trainings)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -428,28 +428,12 @@ class AsyncClient:
         """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""
         return await self._do(calls.download(url, preset))
 
-    async def events(self, shot_ids: Sequence[str]) -> AsyncIterator[Event]:
+    def events(self, shot_ids: Sequence[str]) -> AsyncIterator[Event]:
         """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss."""
-        stream = Stream(shot_ids)
-        while stream.live:
-            broken: httpx.TransportError | None = None
-            try:
-                async with self._http.stream(
-                    "GET", "/v1/events", params=stream.params, headers=stream.headers
-                ) as answer:
-                    if answer.is_error:
-                        await answer.aread()
-                        raise error_of(answer)
-                    if answer.status_code == httpx.codes.NO_CONTENT:
-                        return
-                    async for event in async_events_of(answer):
-                        stream.received(event)
-                        yield event
-            except httpx.TransportError as error:
-                broken = error
-            if stream.live:
-                stream.broke(broken)
-                await asyncio.sleep(streams.RECONNECT_S)
+        return async_follow(self._http, shots_stream(shot_ids))
+
+    def _follow_trainings(self, training_ids: Sequence[str]) -> AsyncIterator[TrainingAnswer]:
+        return async_follow(self._http, trainings_stream(training_ids))
 
     async def _pages(self, call: Call[Page]) -> AsyncIterator[Page]:
         cursor: str | None = ""

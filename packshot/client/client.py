@@ -12,11 +12,10 @@ from typing import Literal, TypeVar
 import httpx
 
 from packshot.client import calls
-from packshot.client import events as streams
 from packshot.client.calls import Call, Sent
 from packshot.client.catalogues import Catalogues
 from packshot.client.errors import error_of, require_painted, unreachable
-from packshot.client.events import Event, Stream, events_of
+from packshot.client.events import Event, follow, shots_stream, trainings_stream
 from packshot.client.trainings import Trainings
 from packshot.client.webhooks import Webhooks
 from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
@@ -44,6 +43,7 @@ from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
+from packshot.contract.trainings import TrainingAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 from packshot.contract.verify import VerifyAnswer
 from packshot.errors import Unavailable
@@ -71,7 +71,7 @@ class Client:
         self.server_version: str | None = None
         self.catalogues = Catalogues(self._do, self._save)
         self.webhooks = Webhooks(self._do)
-        self.trainings = Trainings(self._do)
+        self.trainings = Trainings(self._do, self._follow_trainings)
 
     def __enter__(self) -> Client:
         return self
@@ -450,24 +450,10 @@ class Client:
 
         Raises Unavailable when the server cannot be reached, or keeps closing the stream without an event.
         """
-        stream = Stream(shot_ids)
-        while stream.live:
-            broken: httpx.TransportError | None = None
-            try:
-                with self._http.stream("GET", "/v1/events", params=stream.params, headers=stream.headers) as answer:
-                    if answer.is_error:
-                        answer.read()
-                        raise error_of(answer)
-                    if answer.status_code == httpx.codes.NO_CONTENT:
-                        return
-                    for event in events_of(answer):
-                        stream.received(event)
-                        yield event
-            except httpx.TransportError as error:
-                broken = error
-            if stream.live:
-                stream.broke(broken)
-                time.sleep(streams.RECONNECT_S)
+        return follow(self._http, shots_stream(shot_ids))
+
+    def _follow_trainings(self, training_ids: Sequence[str]) -> Iterator[TrainingAnswer]:
+        return follow(self._http, trainings_stream(training_ids))
 
     def _pages(self, call: Call[Page]) -> Iterator[Page]:
         cursor: str | None = ""

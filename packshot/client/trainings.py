@@ -7,28 +7,26 @@ print(done.adapter_id)
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from packshot.client.calls import AsyncSend, Call, Options, Send, nothing, page_after, reading
-from packshot.contract.status import ENDED
 from packshot.contract.trainings import TrainingAnswer, TrainingPage, TrainingRequest
 
 __all__ = ["AsyncTrainings", "Trainings"]
 
 AT = "/v1/trainings"
-POLL_S = 2.0
-"""Seconds between two questions while a training runs."""
 
 Told = Callable[[TrainingAnswer], object]
+Follow = Callable[[Sequence[str]], Iterator[TrainingAnswer]]
+AsyncFollow = Callable[[Sequence[str]], AsyncIterator[TrainingAnswer]]
 
 
 class Trainings:
     """A client's trainings. Every method raises the `PackshotError` that the server raised."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, follow: Follow) -> None:
         self._send = send
+        self._follow = follow
 
     def create(self, request: TrainingRequest, *, idempotency_key: str | None = None) -> TrainingAnswer:
         """Begin a training. Raises BadInput `dataset_refused`, `tag_refused` and `not_served`, and Conflict."""
@@ -46,15 +44,20 @@ class Trainings:
         """Get a training in its present state."""
         return self._send(_get(training_id))
 
-    def wait(self, training_id: str, *, progress: Told | None = None, poll_s: float = POLL_S) -> TrainingAnswer:
+    def follow(self, training_ids: Sequence[str]) -> Iterator[TrainingAnswer]:
+        """Yield each training in its present state, and again when that has changed, until all have ended.
+
+        They share one connection, which is resumed when it breaks. Raises NotFound when one does not exist, and
+        Unavailable when the server cannot be reached.
+        """
+        return self._follow(training_ids)
+
+    def wait(self, training_id: str, *, progress: Told | None = None) -> TrainingAnswer:
         """Return the training when it has ended. `progress` is called with each state that is seen."""
-        while True:
-            found = self.get(training_id)
+        for found in self.follow([training_id]):
             if progress is not None:
                 progress(found)
-            if found.status in ENDED:
-                return found
-            time.sleep(poll_s)
+        return self.get(training_id)
 
     def cancel(self, training_id: str) -> TrainingAnswer:
         """Cancel a training. What it has learned becomes a partial adapter. A repeat changes nothing."""
@@ -68,8 +71,9 @@ class Trainings:
 class AsyncTrainings:
     """The trainings of an `AsyncClient`. `Trainings` describes the methods."""
 
-    def __init__(self, send: AsyncSend) -> None:
+    def __init__(self, send: AsyncSend, follow: AsyncFollow) -> None:
         self._send = send
+        self._follow = follow
 
     async def create(self, request: TrainingRequest, *, idempotency_key: str | None = None) -> TrainingAnswer:
         """Begin a training. Raises BadInput `dataset_refused`, `tag_refused` and `not_served`, and Conflict."""
@@ -88,15 +92,16 @@ class AsyncTrainings:
         """Get a training in its present state."""
         return await self._send(_get(training_id))
 
-    async def wait(self, training_id: str, *, progress: Told | None = None, poll_s: float = POLL_S) -> TrainingAnswer:
+    def follow(self, training_ids: Sequence[str]) -> AsyncIterator[TrainingAnswer]:
+        """Yield each training in its present state, and again when that has changed, until all have ended."""
+        return self._follow(training_ids)
+
+    async def wait(self, training_id: str, *, progress: Told | None = None) -> TrainingAnswer:
         """Return the training when it has ended. `progress` is called with each state that is seen."""
-        while True:
-            found = await self.get(training_id)
+        async for found in self.follow([training_id]):
             if progress is not None:
                 progress(found)
-            if found.status in ENDED:
-                return found
-            await asyncio.sleep(poll_s)
+        return await self.get(training_id)
 
     async def cancel(self, training_id: str) -> TrainingAnswer:
         """Cancel a training. What it has learned becomes a partial adapter. A repeat changes nothing."""

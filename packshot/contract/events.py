@@ -9,6 +9,7 @@ from pydantic import Field
 from packshot.contract.answers import ErrorAnswer, ImageAnswer
 from packshot.contract.base import Answer, absent
 from packshot.contract.clips import ClipAnswer
+from packshot.contract.trainings import TrainingAnswer
 
 
 class ShotEvent(Answer):
@@ -73,4 +74,16 @@ class CancelledEvent(ShotEvent):
 EVENTS: dict[str, type[ShotEvent]] = {
     event.name: event for event in (QueuedEvent, ProgressEvent, PreviewEvent, DoneEvent, FailedEvent, CancelledEvent)
 }
-"""Every event class by its name, in the order in which a stream may send them."""
+"""Every event class of a shot by its name, in the order in which a stream may send them."""
+
+
+class TrainingEvent(Answer):
+    """A training of the stream in its present state. Its last event has the status done, failed or cancelled."""
+
+    name: ClassVar[str] = "training"
+
+    training: TrainingAnswer = Field(description="As `GET /v1/trainings/{id}` answers.")
+
+
+STREAMED: dict[str, type[Answer]] = {**EVENTS, TrainingEvent.name: TrainingEvent}
+"""Every event class of `/v1/events` by its name."""

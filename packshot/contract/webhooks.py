@@ -14,8 +14,11 @@ from packshot.contract.answers import ErrorAnswer
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.requests import Request
 from packshot.contract.status import ShotKind
+from packshot.contract.trainings import TrainingKind
 
-EventType = Literal["shot.ended", "image.reviewed", "catalogue.row_ended", "catalogue.ended", "budget.reached"]
+EventType = Literal[
+    "shot.ended", "image.reviewed", "catalogue.row_ended", "catalogue.ended", "training.ended", "budget.reached"
+]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 MAX_URL_CHARS = 2_000
 
@@ -88,6 +91,27 @@ class CatalogueEnded(WebhookEvent):
     counts: dict[str, int] = Field(description="How many rows have which state.")
 
 
+class TrainingEnded(WebhookEvent):
+    """`training.ended`: a training is done, has failed for good, or was cancelled."""
+
+    type = "training.ended"
+    id: str
+    url: str = Field(description="Path of the training.")
+    name: str
+    kind: TrainingKind
+    status: Literal["done", "failed", "cancelled"]
+    step: int
+    steps: int
+    ended: str | None = Field(
+        None, exclude_if=absent, description="Why it ended before its last step; absent = it did not."
+    )
+    adapter_id: str | None = Field(
+        None, exclude_if=absent, description="The adapter that it made, at /v1/adapters/{adapter_id}."
+    )
+    partial: bool = Field(False, description="The adapter has fewer steps than were planned.")
+    error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only of a failed training.")
+
+
 class BudgetReached(WebhookEvent):
     """`budget.reached`: a budget is used up, or a request was refused because of it. Once in each period."""
 
@@ -100,7 +124,14 @@ class BudgetReached(WebhookEvent):
     resets_at: Moment = Field(description="When the next period begins.")
 
 
-EVENTS: tuple[type[WebhookEvent], ...] = (ShotEnded, ImageReviewed, CatalogueRowEnded, CatalogueEnded, BudgetReached)
+EVENTS: tuple[type[WebhookEvent], ...] = (
+    ShotEnded,
+    ImageReviewed,
+    CatalogueRowEnded,
+    CatalogueEnded,
+    TrainingEnded,
+    BudgetReached,
+)
 
 
 class WebhookRequest(Request):

@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata", "schema_files", "schema_reviews", "schema_trainings"]
 
-REVISION = "0031"
+REVISION = "0032"
 """The last migration. The migrations up to it make the tables below."""
 
 NEVER = 1e12

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from packshot.store.schema_base import ID, metadata, tenant_column
@@ -56,6 +57,8 @@ training = Table(
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
+    # Counts its changes, for event streams: every update raises it. NULL = 0: code of an earlier version began it.
+    Column("version", Integer, default=0, onupdate=text("coalesce(version, 0) + 1")),
     UniqueConstraint("tenant_id", "idempotency_key"),
     Index(None, "tenant_id", "created_at"),
     Index(None, "status"),

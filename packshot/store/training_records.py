@@ -19,6 +19,7 @@ __all__ = [
     "NewTraining",
     "Progress",
     "TrainingClaim",
+    "TrainingMark",
     "TrainingOrder",
     "TrainingPicture",
     "TrainingRecord",
@@ -83,7 +84,10 @@ class NewTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecord:
-    """A stored training. `device_s` are the seconds of its device so far. Keys name its files; None = none yet."""
+    """A stored training. `device_s` are the seconds of its device so far. Keys name its files; None = none yet.
+
+    `version` counts its changes.
+    """
 
     id: str
     tenant: str
@@ -107,6 +111,17 @@ class TrainingRecord:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    version: int
+
+
+@dataclass(frozen=True)
+class TrainingMark:
+    """What a follower compares to see whether a training has changed. `version` counts its changes."""
+
+    id: str
+    tenant: str
+    status: Status
+    version: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,4 +201,5 @@ def training_record(row: Row[Any]) -> TrainingRecord:
         created_at=moment(row.created_at),
         started_at=moment_or_none(row.started_at),
         finished_at=moment_or_none(row.finished_at),
+        version=row.version or 0,
     )

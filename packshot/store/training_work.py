@@ -25,6 +25,7 @@ from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, adapter
 from packshot.store.schema_trainings import training, training_usage
 from packshot.store.shots import lock_tenant
+from packshot.store.training_events import training_ended
 from packshot.store.training_records import (
     EndedTraining,
     Progress,
@@ -207,7 +208,9 @@ class TrainingWork:
         details: Details = {"status": how.status, "code": how.code, "steps": ended.step, "adapter_id": adapter_id}
         record(connection, row.tenant_id, "training.ended", row.id, details=details, by=SYSTEM)
         log.info("training %s ended %s at step %d of %d", row.id, how.status, ended.step, ended.steps)
-        return training_record(ended)
+        told = training_record(ended)
+        training_ended(connection, told)
+        return told
 
 
 def _held(connection: Connection, claim: TrainingClaim) -> Row[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import Connection, Row, delete, func, or_, select, update
 
@@ -11,7 +11,7 @@ from packshot.errors import BadInput, BudgetSpent, Conflict, Overloaded
 from packshot.store.audit_rows import Details, record
 from packshot.store.budgets import spendings
 from packshot.store.catalogue_tables import catalogue, catalogue_shot
-from packshot.store.database import Database, absent, new_id
+from packshot.store.database import Database, absent, is_id, new_id
 from packshot.store.named import IDS_AT_ONCE, own_row
 from packshot.store.pages import page_of
 from packshot.store.periods import DAY_S, day_of, month_of, next_month, start_of
@@ -19,7 +19,8 @@ from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, adapter, image, photo, project, shot
 from packshot.store.schema_trainings import training, training_usage
 from packshot.store.shots import digest_of, lock_tenant
-from packshot.store.training_records import NewTraining, TrainingRecord, training_record
+from packshot.store.training_events import training_ended
+from packshot.store.training_records import NewTraining, TrainingMark, TrainingRecord, training_record
 
 __all__ = ["FILES", "Trainings", "seconds_left"]
 
@@ -138,6 +139,21 @@ class Trainings:
         with self._database.read() as connection:
             return training_record(own_row(connection, training, tenant_id, training_id))
 
+    def watch(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], TrainingMark]:
+        """Return the marks of the trainings that exist among the `wanted` pairs of tenant id and training id.
+
+        This is cheap enough for callers that poll: no pictures and captions are read.
+        """
+        ids = sorted({training_id for _, training_id in wanted if is_id(training_id)})
+        c = training.c
+        found = {}
+        with self._database.read() as connection:
+            for start in range(0, len(ids), IDS_AT_ONCE):
+                query = select(c.id, c.tenant_id, c.status, c.version)
+                for row in connection.execute(query.where(c.id.in_(ids[start : start + IDS_AT_ONCE]))):
+                    found[row.tenant_id, row.id] = TrainingMark(row.id, row.tenant_id, row.status, row.version or 0)
+        return {pair: found[pair] for pair in wanted if pair in found}
+
     def page(
         self, tenant_id: str, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[TrainingRecord], str | None]:
@@ -171,7 +187,9 @@ class Trainings:
             }
             row = connection.execute(change.values(values).returning(*training.c)).one()
             record(connection, tenant_id, "training.cancelled", training_id)
-            return training_record(row)
+            told = training_record(row)
+            training_ended(connection, told)
+            return told
 
     def delete(self, tenant_id: str, training_id: str) -> None:
         """Delete a training that has ended, and its files. Its adapter stays.

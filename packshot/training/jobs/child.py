@@ -13,14 +13,13 @@ import shutil
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 from packshot.errors import PackshotError
 from packshot.settings import Settings
 from packshot.training.captions import load_captioner, write_captions
-from packshot.training.jobs.names import ERROR, ORDER, OUT, PICTURES
+from packshot.training.jobs.names import ERROR, ORDER, OUT
+from packshot.training.jobs.order import ChildOrder
 from packshot.training.progress import TrainingOptions
-from packshot.training.spec import TrainingSpec
 from packshot.training.train import train
 
 REFUSED, ORPHANED = 3, 4
@@ -32,9 +31,8 @@ KINDNESS = 5
 def main(folder: Path) -> int:
     """Run the training of a folder. Returns the exit status."""
     threading.Thread(target=_end_with_worker, args=(folder,), daemon=True).start()
-    order = json.loads((folder / ORDER).read_text("utf-8"))
     try:
-        _train(folder, order)
+        _train(folder, ChildOrder.read(folder / ORDER))
     except PackshotError as error:
         with contextlib.suppress(OSError):  # a full disk: the status says the rest
             (folder / ERROR).write_text(json.dumps({"code": error.code, "detail": error.detail}), "utf-8")
@@ -42,25 +40,24 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _train(folder: Path, order: dict[str, Any]) -> None:
+def _train(folder: Path, order: ChildOrder) -> None:
     import torch
 
     from packshot.models.device import pick_device
     from packshot.models.packs.pack import find_pack
 
     settings = Settings()
-    device = pick_device(order["device"])
+    device = pick_device(order.device)
     if device.type == "cpu":
         os.nice(KINDNESS)
-    if order["threads"]:
-        torch.set_num_threads(order["threads"])
-    spec = TrainingSpec(pictures=folder / PICTURES, **{**order["spec"], "held_out": tuple(order["spec"]["held_out"])})
-    if order["captions"]:
-        captioner = load_captioner(find_pack(spec.pack, settings), device)
-        write_captions(spec.pictures, captioner)
+    if order.threads:
+        torch.set_num_threads(order.threads)
+    if order.captions:
+        captioner = load_captioner(find_pack(order.spec.pack, settings), device)
+        write_captions(order.spec.pictures, captioner)
         del captioner
-    options = TrainingOptions(device=device, lr=order["lr"], seed=order["seed"], log_every=order["log_every"])
-    train(folder / OUT, options, spec)
+    options = TrainingOptions(device=device, lr=order.lr, seed=order.seed, log_every=order.log_every)
+    train(folder / OUT, options, order.spec)
 
 
 def _end_with_worker(folder: Path) -> None:

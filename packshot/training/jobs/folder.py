@@ -13,6 +13,8 @@ from packshot.errors import NotFound, StorageFull
 from packshot.store.store import Store
 from packshot.store.training_records import Progress, TrainingClaim
 from packshot.training.jobs.names import ERROR, ORDER, OUT, PICTURES
+from packshot.training.jobs.order import ChildOrder
+from packshot.training.spec import TrainingSpec
 
 __all__ = ["LOG", "Folder", "Trouble"]
 
@@ -47,7 +49,7 @@ class Folder:
     def prepare(self, store: Store, *, device: str, threads: int) -> None:
         """Write the pictures and the order, and what an earlier worker left.
 
-        Raises NotFound when pictures were deleted, and StorageFull.
+        Raises NotFound when pictures were deleted, StorageFull, and BadInput when the order cannot be trained.
         """
         self.out.mkdir(parents=True, exist_ok=True)
         try:
@@ -55,7 +57,7 @@ class Folder:
             if self.claim.state_key is not None:
                 with tarfile.open(fileobj=io.BytesIO(store.assets.get(self.claim.state_key))) as archive:
                     archive.extractall(self.root, filter="data")
-            (self.root / ORDER).write_text(json.dumps(self._order(device, threads)), "utf-8")
+            self._order(device, threads).write(self.root / ORDER)
         except OSError as error:
             rule = f"a training needs room on its worker's disk, and a write failed ({error.strerror})"
             raise StorageFull("storage_full", f"{rule}; it is tried again") from error
@@ -78,37 +80,38 @@ class Folder:
             if one.caption:
                 path.with_suffix(".txt").write_text(f"{one.caption}\n", "utf-8")
 
-    def _order(self, device: str, threads: int) -> dict[str, object]:
+    def _order(self, device: str, threads: int) -> ChildOrder:
         order = self.claim.order
         steps_per_epoch = max(1, self.claim.steps // order.epochs)
-        spec = {
-            "kind": order.kind,
-            "name": NAME,
-            "pack": self.claim.engine,
-            "tag": order.tag,
-            "repeats": order.repeats,
-            "epochs": order.epochs,
-            "batch": order.batch,
-            "rank": order.rank,
-            "text_encoder": order.text_encoder,
-            "class_words": order.class_words,
-            "prior": order.prior,
-            "vectors": order.vectors,
-            "init_words": order.init_words,
-            "held_out": list(order.samples),
-            "check_every": max(1, order.epochs // 10),
-            "checkpointing": device != "cpu",
-            "licence": order.licence or "LicenseRef-unknown",
-        }
-        return {
-            "spec": spec,
-            "device": device,
-            "lr": order.learning_rate,
-            "seed": order.seed,
-            "threads": threads,
-            "log_every": max(1, min(steps_per_epoch, self.claim.steps // LOGGED)),
-            "captions": order.kind == "lora" and any(not one.caption for one in order.pictures),
-        }
+        spec = TrainingSpec(
+            kind=order.kind,
+            name=NAME,
+            pack=self.claim.engine,
+            pictures=self.root / PICTURES,
+            tag=order.tag,
+            repeats=order.repeats,
+            epochs=order.epochs,
+            batch=order.batch,
+            rank=order.rank,
+            text_encoder=order.text_encoder,
+            class_words=order.class_words,
+            prior=order.prior,
+            vectors=order.vectors,
+            init_words=order.init_words,
+            held_out=order.samples,
+            check_every=max(1, order.epochs // 10),
+            checkpointing=device != "cpu",
+            licence=order.licence or TrainingSpec.licence,
+        )
+        return ChildOrder(
+            spec=spec,
+            device=device,
+            lr=order.learning_rate,
+            seed=order.seed,
+            threads=threads,
+            log_every=max(1, min(steps_per_epoch, self.claim.steps // LOGGED)),
+            captions=order.kind == "lora" and any(not one.caption for one in order.pictures),
+        )
 
     def stop(self) -> None:
         """Let the child end after the step that runs, and save."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import packshot
 from packshot.contract.status import Status
-from packshot.errors import LeaseLost, NotFound, Overloaded, PackshotError, StorageFull, Unavailable
+from packshot.errors import BadInput, LeaseLost, NotFound, Overloaded, PackshotError, StorageFull, Unavailable
 from packshot.meter import Meter, NoMeter
 from packshot.models.adapters.base import check_base
 from packshot.models.adapters.file import read_adapter
@@ -120,6 +120,9 @@ class TrainingWorker:
             await asyncio.to_thread(folder.prepare, self._store, device=self._device, threads=self._threads)
         except NotFound as error:  # the dataset was deleted meanwhile
             await self._end(run, Trouble("dataset_refused", error.detail))
+            return
+        except BadInput as error:
+            await self._end(run, Trouble(error.code, error.detail))
             return
         except OUTAGES as error:
             await self._postpone(run, error.code, error.detail)

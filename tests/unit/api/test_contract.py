@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from packshot.api.events import MAX_SHOTS
+from packshot.api.events import MAX_FOLLOWED
 from packshot.api.limits import MAX_JSON_BYTES
 from packshot.api.problems import STATUSES, code_rows, status_of
 from packshot.api.shots import MAX_WAIT_S
@@ -54,7 +54,7 @@ def test_the_integrators_page_tells_the_limits_in_force() -> None:
         "max_prompt_chars": (f"at most {settings['max_prompt_chars'].default:,} characters",),
         "max_images": (f"1 to {settings['max_images'].default}, each with the next seed",),
         "max_layers": (f"1 to {settings['max_layers'].default} of",),
-        "waits": (f"(at most {MAX_WAIT_S:g})", f"up to {MAX_SHOTS} shots", f"0 to {MAX_SEED} "),
+        "waits": (f"(at most {MAX_WAIT_S:g})", f"up to {MAX_FOLLOWED} shots and trainings", f"0 to {MAX_SEED} "),
     }
     for name, phrases in told.items():
         for phrase in phrases:

@@ -1,6 +1,5 @@
 """Event streams: each event once, and resumption after the last one received."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -8,23 +7,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from httpx import Response
 
 from packshot.client import Client
 from packshot.contract.events import PreviewEvent
 from packshot.errors import Unauthorized
-from tests.api_graph import Api, code_of
+from tests.api_graph import Api, code_of, events_of
 from tests.waiting import WAIT_S
-
-
-def read(answer: Response) -> list[tuple[str, Any, str]]:
-    """(name, data, id) of every event of a stream that has ended."""
-    events = []
-    for block in answer.text.replace("\r\n", "\n").split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
-        if fields:
-            events.append((fields["event"], json.loads(fields["data"]), fields["id"]))
-    return events
 
 
 def test_a_stream_tells_the_way_of_a_shot_and_ends(api: Api) -> None:
@@ -72,7 +60,7 @@ def test_an_ended_shot_has_one_event_and_its_stream_ends(api: Api) -> None:
     api.http.delete(f"/v1/shots/{shot_id}")
     answer = api.http.get(f"/v1/shots/{shot_id}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
-    ((name, data, event_id),) = read(answer)
+    ((name, data, event_id),) = events_of(answer)
     assert (name, data) == ("cancelled", {"shot": shot_id})
     assert event_id == str(api.store.shots.get(api.tenant_id, shot_id).version)
 
@@ -80,7 +68,7 @@ def test_an_ended_shot_has_one_event_and_its_stream_ends(api: Api) -> None:
 def test_who_saw_the_ending_is_told_that_nothing_more_comes(api: Api) -> None:
     shot_id = api.shot()
     api.finish(shot_id)
-    ((_, _, event_id),) = read(api.http.get(f"/v1/shots/{shot_id}/events"))
+    ((_, _, event_id),) = events_of(api.http.get(f"/v1/shots/{shot_id}/events"))
     again = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": event_id})
     assert (again.status_code, again.content) == (204, b"")
 
@@ -90,7 +78,7 @@ def test_who_missed_the_ending_gets_it_after_coming_back(api: Api) -> None:
     queued_version = api.store.shots.get(api.tenant_id, shot_id).version
     api.finish(shot_id)
     back = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": str(queued_version)})
-    assert [name for name, _, _ in read(back)] == ["done"]
+    assert [name for name, _, _ in events_of(back)] == ["done"]
 
 
 @pytest.mark.parametrize("last_id", ["", "nonsense", "1.2.3", "99999999999999999999999", "-1"])
@@ -98,7 +86,7 @@ def test_an_id_of_no_stream_of_ours_means_from_the_start(api: Api, last_id: str)
     shot_id = api.shot()
     api.http.delete(f"/v1/shots/{shot_id}")
     answer = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": last_id})
-    assert [name for name, _, _ in read(answer)] == ["cancelled"]
+    assert [name for name, _, _ in events_of(answer)] == ["cancelled"]
 
 
 def test_several_shots_share_a_stream_and_are_told_apart(api: Api) -> None:
@@ -107,13 +95,13 @@ def test_several_shots_share_a_stream_and_are_told_apart(api: Api) -> None:
     for one in (ids[0], ids[2]):
         if api.store.shots.get(api.tenant_id, one).status == "queued":
             api.http.delete(f"/v1/shots/{one}")
-    events = read(api.http.get("/v1/events", params={"shots": ",".join(ids)}))
+    events = events_of(api.http.get("/v1/events", params={"shots": ",".join(ids)}))
     assert [data["shot"] for _, data, _ in events] == ids
     assert events[1][0] == "done"
     last_id = events[-1][2]
     assert last_id.count(".") == 2
     resumed = api.http.get("/v1/events", params={"shots": ",".join(ids)}, headers={"last-event-id": events[1][2]})
-    assert [data["shot"] for _, data, _ in read(resumed)] == ids[2:]
+    assert [data["shot"] for _, data, _ in events_of(resumed)] == ids[2:]
     assert (
         api.http.get("/v1/events", params={"shots": ",".join(ids)}, headers={"last-event-id": last_id}).status_code
         == 204

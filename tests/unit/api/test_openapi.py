@@ -388,9 +388,10 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
 
 
 def test_a_stream_names_the_schema_of_each_event(document: Json) -> None:
-    for path in ("/v1/events", "/v1/shots/{shot_id}/events"):
+    of_shots = ["queued", "progress", "preview", "done", "failed", "cancelled"]
+    for path, names in (("/v1/events", [*of_shots, "training"]), ("/v1/shots/{shot_id}/events", of_shots)):
         stream = document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
-        assert list(stream["x-events"]) == ["queued", "progress", "preview", "done", "failed", "cancelled"]
+        assert list(stream["x-events"]) == names
 
 
 def test_files_name_their_types(document: Json) -> None:

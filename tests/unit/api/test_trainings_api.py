@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
+from packshot.client import Client
 from packshot.contract.trainings import MAX_PICTURES, TrainingRequest
 from packshot.store.adapters import NewAdapter
+from packshot.store.schema_trainings import training as training_table
 from packshot.store.training_records import EndedTraining, Progress, TrainingClaim
-from tests.api_graph import ENGINES, Api, code_of, png, running
+from tests.api_graph import ENGINES, Api, code_of, events_of, png, running
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +196,62 @@ def test_only_the_last_state_is_kept_until_the_end(api: Api, photo_ids: list[str
     api.store.training_work.end(again, EndedTraining(status="done"))
     assert api.http.get(answer.json()["url"]).json()["status"] == "done"
     assert not api.store.assets.exists(again.state_key)
+
+
+def test_a_stream_tells_each_state_of_a_training_and_ends(api: Api, photo_ids: list[str]) -> None:
+    """Each event has the whole training. The next state is written when the one before has arrived."""
+    begun = api.http.post("/v1/trainings", json=request(photo_ids, name="Followed")).json()
+    held: list[TrainingClaim] = []
+    work = api.store.training_work
+    steps: list[Callable[[], object]] = [
+        lambda: held.append(claim(api)),
+        lambda: work.tell(held[0], Progress(step=12, loss=0.25, spent_s=3.0)),
+        lambda: api.http.post(f"{begun['url']}/cancel"),
+        lambda: work.end(held[0], EndedTraining(status="cancelled", ended="it was cancelled"), step=13),
+    ]
+    seen = []
+    with Client(api.url, api.key) as client:
+        for training in client.trainings.follow([begun["id"]]):
+            seen.append((training.status, training.step, training.cancelling))
+            if steps:
+                steps.pop(0)()
+        assert seen == [
+            ("queued", 0, False),
+            ("running", 0, False),
+            ("running", 12, False),
+            ("running", 12, True),
+            ("cancelled", 13, False),
+        ]
+        assert client.trainings.wait(begun["id"]).ended == "it was cancelled"
+
+
+def test_shots_and_trainings_share_a_stream_that_is_resumed(api: Api, photo_ids: list[str]) -> None:
+    shot_id = api.shot()
+    assert api.http.delete(f"/v1/shots/{shot_id}").status_code == 202
+    first, second = (
+        api.http.post("/v1/trainings", json=request(photo_ids, name=name)).json() for name in ("One", "Two")
+    )
+    for one in (first, second):
+        assert api.http.post(f"{one['url']}/cancel").status_code == 202
+    params = {"shots": shot_id, "trainings": f"{first['id']},{second['id']}"}
+    told = events_of(api.http.get("/v1/events", params=params))
+    assert [name for name, _, _ in told] == ["cancelled", "training", "training"]
+    assert told[1][1]["training"] == api.http.get(first["url"]).json()
+    after_the_first = api.http.get("/v1/events", params=params, headers={"last-event-id": told[1][2]})
+    assert [data["training"]["id"] for _, data, _ in events_of(after_the_first)] == [second["id"]]
+    assert api.http.get("/v1/events", params=params, headers={"last-event-id": told[2][2]}).status_code == 204
+    assert code_of(api.stranger.get("/v1/events", params={"trainings": first["id"]})) == (404, "not_found")
+    too_many = ",".join(f"tr_{nth}" for nth in range(100))
+    answer = api.http.get("/v1/events", params={"shots": shot_id, "trainings": too_many})
+    assert code_of(answer) == (422, "invalid_request")
+    assert "must name 1 to 100 ids, got 101" in answer.text
+
+
+def test_a_deleted_training_ends_its_stream(api: Api, photo_ids: list[str]) -> None:
+    begun = api.http.post("/v1/trainings", json=request(photo_ids, name="Deleted")).json()
+    with api.http.stream("GET", "/v1/events", params={"trainings": begun["id"]}) as answer:
+        lines = answer.iter_lines()
+        next(line for line in lines if line.startswith("data:"))  # the first state has arrived
+        with api.store.database.write() as connection:
+            connection.execute(delete(training_table).where(training_table.c.id == begun["id"]))
+        assert not any(line.startswith("data:") for line in lines)

@@ -126,7 +126,7 @@ def test_the_async_client_has_the_same_trainings(training: Api) -> None:
             request = TrainingRequest(name="Async look", photo_ids=ids)
             begun = await client.trainings.create(request, idempotency_key="async")
             assert (await client.trainings.create(request, idempotency_key="async")).id == begun.id
-            ended = await client.trainings.wait(begun.id, poll_s=0.05)
+            ended = await client.trainings.wait(begun.id)
             listed = [one.id async for one in client.trainings.all()]
             await client.trainings.delete(begun.id)
             return ended.status, [one for one in listed if one == begun.id]

@@ -259,6 +259,6 @@ def test_a_stream_that_is_closed_again_and_again_without_an_event_is_an_error(
 ) -> None:
     monkeypatch.setattr("packshot.client.events.RECONNECTS", 2)
     script.answers = [(200, STREAM, b": ping\r\n\r\n")] * 3
-    with pytest.raises(Unavailable, match="1 shots are live"):
+    with pytest.raises(Unavailable, match="1 are live"):
         list(client.events(["a"]))
     assert script.answers == []

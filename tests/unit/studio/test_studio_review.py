@@ -225,10 +225,16 @@ def axe(page: Page) -> list[tuple[str, list[Any]]]:
     return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in serious]
 
 
-def test_a_generated_product_is_told_and_shown_beside_its_photo(visit: Callable[..., Visit], light: Light) -> None:
+def test_a_generated_product_is_told_and_shown_beside_each_of_its_photos(
+    visit: Callable[..., Visit], light: Light
+) -> None:
     api, http = light.api, light.api.anyone
-    photo = http.post("/v1/photos", files={"file": ("v.png", png(120, 90, shade=9), "image/png")}).json()
-    spec = spec_of(product=GeneratedProduct((photo["id"],)), layers=(), canvas=Canvas(SIDE, SIDE))
+    sizes = ((120, 90), (90, 120), (100, 100))
+    photos = [
+        http.post("/v1/photos", files={"file": ("v.png", png(*size, shade=9), "image/png")}).json()["id"]
+        for size in sizes
+    ]
+    spec = spec_of(product=GeneratedProduct(tuple(photos)), layers=(), canvas=Canvas(SIDE, SIDE))
     shot, _ = api.store.shots.add(api.store.tenants.local().id, spec, sku="ANGLE")
     lock = Finding("lock", "warning", "not applicable: the product was painted")
     new = NewImage(0, 0, SIDE, SIDE, png(SIDE, SIDE), Verdict((lock,), product="generated"), recipe_of(0, spec))
@@ -237,8 +243,20 @@ def test_a_generated_product_is_told_and_shown_beside_its_photo(visit: Callable[
     shown(page, image.id)
     expect(page.locator("#verdict")).to_contain_text("Product: generated")
     expect(page.locator("#verdict")).to_contain_text("Compare it with photos of the product")
+    views = page.get_by_role("group", name="Photos of the product").get_by_role("button")
+    expect(views).to_have_count(3)
+    for nth, (width, _) in enumerate(sizes):
+        expect(views.nth(nth).locator("img")).to_have_js_property("naturalWidth", width)
     page.keyboard.press("s")
-    expect(page.locator("#pane-master img").first).to_have_js_property("naturalWidth", 120)
+    master = page.locator("#pane-master img").first
+    expect(master).to_have_js_property("naturalWidth", 120)
+    expect(views.nth(0)).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("p")
+    views.nth(1).click()
+    expect(master).to_be_visible()
+    expect(master).to_have_js_property("naturalWidth", 90)
+    expect(views.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#boxes polygon")).to_have_count(0)
+    assert axe(page) == []
     page.keyboard.press("d")
     expect(page.locator("#view-words")).to_contain_text("none of its pixels are a photo's")

@@ -34,8 +34,22 @@ def test_a_training_is_begun_followed_and_cancelled(visit: Callable[..., Visit],
     page.locator(".pick").first.click()
     expect(page.locator("#steps")).to_have_text("4 pictures × 6 / 2 × 10 epochs = 120 steps")
     page.get_by_role("button", name="A product").click()
+    expect(page.locator("#steps")).to_have_text("Choose at least 3 pictures.")
+    of_product = page.get_by_role("group", name="Photos").get_by_role("button")
+    of_product.first.click()
+    for nth in range(2):
+        page.get_by_role("group", name="Approved pictures").get_by_role("button").nth(nth).click()
     expect(page.locator("#steps")).to_have_text("Say what kind of thing it is.")
+    page.get_by_label("What kind of thing it is").fill("mug")
+    expect(page.locator("#steps")).to_have_text("3 pictures × 100 / 1 × 4 epochs = 1200 steps")
+    assert violations(page) == []
+    with page.expect_request("**/v1/trainings") as sent:
+        page.route("**/v1/trainings", lambda route: route.abort(), times=1)
+        start.click()
+    body = sent.value.post_data_json or {}
+    assert (len(body["photo_ids"]), len(body["image_ids"]), body["class_words"]) == (1, 2, "mug")
     page.get_by_role("button", name="A look").click()
+    expect(page.locator("#steps")).to_have_text("4 pictures × 6 / 2 × 10 epochs = 120 steps")
     assert violations(page) == []
     assert overlapping(page) == []
     start.click()

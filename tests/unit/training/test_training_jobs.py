@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -220,6 +221,36 @@ class TestRunning:
         assert ended.ended is not None
         assert "used up" in ended.ended
         assert (ended.status, ended.partial) == ("done", True)
+
+    def test_a_disk_that_is_full_mid_run_is_waited_for(self, store: Store, brand: Tenant) -> None:
+        """Nothing of the steps before is lost, and the next process goes on from them."""
+        training_id = add(store, brand, epochs=16)
+
+        async def filled() -> None:
+            worker = worker_of(store)
+            task = asyncio.create_task(worker.run_next())
+            await until(lambda: worker._running is not None and (worker._running.folder.out / "checkpoint.pt").exists())
+            # the kernel then answers as it does for a full disk
+            resource.prlimit(child_of(worker), resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
+            await task
+
+        asyncio.run(filled())
+        waiting = now(store, brand, training_id)
+        assert (waiting.status, waiting.adapter_id) == ("queued", None)
+        assert waiting.step > 0
+        let_it_be_due(store)
+        assert run(store) == training_id
+        done = now(store, brand, training_id)
+        assert (done.status, done.step, done.partial) == ("done", 32, False)
+
+    def test_pictures_that_nothing_can_caption_fail_it(self, store: Store, brand: Tenant) -> None:
+        """The tiny pack has no captioner."""
+        without = [replace(one, caption="") for one in photos_of(store, brand)]
+        training_id = add(store, brand, pictures=without)
+        run(store)
+        failed = now(store, brand, training_id)
+        assert (failed.status, failed.error_code, failed.adapter_id) == ("failed", "engine_cannot", None)
+        assert "caption" in (failed.error_detail or "")
 
     def test_an_error_on_purpose_fails_it(self, store: Store, brand: Tenant) -> None:
         training_id = add(store, brand, tag="marble")
