@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
+from packshot.models.segment.ellipses import rounded
 from packshot.models.segment.glass import is_glass
 from packshot.models.segment.pieces import (
     CRUMB,
@@ -68,6 +69,8 @@ WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 ONE_LEVEL = 1.5
 """A picture larger than the thumbnail by at most this factor needs no step between them."""
+ROUNDED_REACH_PX = 2
+"""By how many pixels a border that was mended along an ellipse may still move."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
@@ -176,9 +179,12 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8
     lines, ratio = borders(mask), max(fine) / max(coarse)
     if ratio > ONE_LEVEL:
         lines = snapped(lines, seen.thumbnail, reach_px)
+        lines = rounded(lines, seen.steepness) or lines
         lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
     else:
         lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
+        round_ones = rounded(lines, seen.steepness if seen.detail is seen.thumbnail else edge_steepness(seen.detail))
+        lines = lines if round_ones is None else snapped(round_ones, seen.detail, ROUNDED_REACH_PX)
     return filled(scaled(lines, fine, photo), photo)
 
 
