@@ -43,10 +43,16 @@ THICKEST = 0.08
 """Bites and burrs are thinner than this share of the shorter half axis."""
 LONGEST = 0.3
 """They are shorter than this share of the ellipse's outline."""
-ROUGH_PX = 2.0
-"""Thinner ones are the border's roughness. Thicker ones are mended where the photo has an edge along the ellipse."""
-STEEPER = 1.2
-"""That edge is steeper than the photo beyond the ellipse by this factor."""
+ROUGH_PX, BLUR_PX = 2.0, 5.0
+"""Thinner ones are the border's roughness. In thinner ones than BLUR_PX the two borders' edges are hard to tell apart."""
+AS_STEEP = 0.9
+"""The ellipse is the better border where the photo's edge along it has this share of the steepness of the other one."""
+STEEPER, LESS_STEEP = 1.3, 0.3
+"""A highlight in a product is steeper than its rim. So a deep bite is mended where the ellipse is steeper than what lies
+beyond it, by the factor STEEPER, and has LESS_STEEP of the steepness of the other border."""
+NO_EDGE = 10.0
+"""Steepness of noise. Where a border has no edge, nothing speaks against the ellipse."""
+BEYOND_PX = (4.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,10 @@ class Ellipse:
         """Points about `step_px` apart, `out_px` outside the ellipse, float32 Nx2."""
         count = max(16, round(np.pi * (self.long + self.short) / step_px))
         turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-        return self._at(turn, out_px)
+        return self.at(turn, out_px)
 
-    def _at(self, turn: F64, out_px: float) -> Polygon:
+    def at(self, turn: F64, out_px: float) -> Polygon:
+        """The points at these places along the outline, in radians, `out_px` outside the ellipse, float32 Nx2."""
         across, down = (self.long + out_px) * np.cos(turn), (self.short + out_px) * np.sin(turn)
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         return np.stack([self.x + cos * across - sin * down, self.y + sin * across + cos * down], 1).astype(np.float32)
@@ -207,34 +214,45 @@ def mended(mask: Bools, ellipse: Ellipse, steepness: F32) -> Bools:
     """
     disk = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(disk, [_fixed(ellipse.outline(out_px=-0.5))], 1, 8, 6)
-    result, thickest = mask.copy(), THICKEST * ellipse.short
-    for wrong in ((disk > 0) & ~mask, mask & (disk == 0)):
+    rim = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    result = mask.copy()
+    for wrong, bite in (((disk > 0) & ~mask, True), (mask & (disk == 0), False)):
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
         for number, (x, y, width, height, _) in enumerate(stats[1:], 1):
-            at = np.s_[y : y + height, x : x + width]
+            at = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
             piece = pieces[at] == number
+            near = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            beside = float(steepness[at][near & rim[at]].mean())
             rows, columns = np.nonzero(piece)
-            points = np.stack([columns + x + 0.5, rows + y + 0.5], 1)
-            deep = float(np.abs(ellipse.away(points)).max())
-            degrees = np.unique(np.rad2deg(ellipse.turns(points)).astype(int) % 360)
-            if deep > thickest or len(degrees) > LONGEST * 360:
-                continue
-            if deep <= ROUGH_PX or _edge_along(ellipse, degrees, steepness):
+            points = np.stack([columns + at[1].start + 0.5, rows + at[0].start + 0.5], 1)
+            if _belongs(ellipse, points, steepness, beside, bite=bite):
                 result[at] ^= piece
     return result
 
 
+def _belongs(ellipse: Ellipse, points: F64, steepness: F32, beside: float, *, bite: bool) -> bool:
+    """Whether the border runs along the ellipse where these points, Nx2, are a bite or a burr.
+
+    `beside` is the mean steepness of the photo along the border that the mask has there.
+    """
+    away = np.abs(ellipse.away(points))
+    deep = float(away.max())
+    depth = np.zeros(360)
+    np.maximum.at(depth, np.rad2deg(ellipse.turns(points)).astype(int) % 360, away)
+    if deep > THICKEST * ellipse.short or np.count_nonzero(depth) > LONGEST * 360:
+        return False
+    rough = deep <= ROUGH_PX
+    turn = np.deg2rad(np.flatnonzero(depth > 0 if rough else depth >= deep / 2) + 0.5)
+
+    def along(*out_px: float) -> list[float]:
+        lines = [ellipse.at(turn, out)[:, None] - np.float32(0.5) for out in out_px]
+        return [float(cv2.remap(steepness, line, None, cv2.INTER_LINEAR).mean()) for line in lines]
+
+    edge = max(along(0.0) if rough else along(-1.0, 0.0, 1.0))
+    if edge >= AS_STEEP * beside or beside < NO_EDGE:
+        return True
+    return bite and deep >= BLUR_PX and edge >= max(STEEPER * float(np.mean(along(*BEYOND_PX))), LESS_STEEP * beside)
+
+
 def _fixed(line: Polygon) -> NDArray[np.int32]:
     return np.rint((line - 0.5) * 64).astype(np.int32)
-
-
-def _edge_along(ellipse: Ellipse, degrees: NDArray[np.intp], steepness: F32) -> bool:
-    """Whether the photo has an edge along these degrees of the ellipse, steeper than what lies beyond it."""
-    turn = np.deg2rad(degrees.astype(np.float64) + 0.5)
-
-    def mean(out_px: float) -> float:
-        at = ellipse._at(turn, out_px)[:, None] - np.float32(0.5)
-        return float(cv2.remap(steepness, at, None, cv2.INTER_LINEAR).mean())
-
-    along = max(mean(out_px) for out_px in (-1.0, 0.0, 1.0))
-    return along >= STEEPER * mean(5.0)

@@ -69,7 +69,7 @@ WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 ONE_LEVEL = 1.5
 """A picture larger than the thumbnail by at most this factor needs no step between them."""
-ROUNDED_REACH_PX = 2
+ROUNDED_REACH_PX = 1
 """By how many pixels a border that was mended along an ellipse may still move."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
