@@ -26,6 +26,7 @@ from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
 from packshot.models.segment.ellipses import rounded
 from packshot.models.segment.glass import is_glass
+from packshot.models.segment.ground import without_ground
 from packshot.models.segment.pieces import (
     CRUMB,
     HOLE,
@@ -69,6 +70,11 @@ WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 ONE_LEVEL = 1.5
 """A picture larger than the thumbnail by at most this factor needs no step between them."""
+CLEANER, CLEANED_FIT = 1.06, 0.06
+"""A mask without the ground's colours lies on edges that are steeper by this factor, and its IoU with the user's box is
+smaller by this at most."""
+CLEARLY_CLEANER = 1.3
+"""A mask on so much steeper edges is taken even if it fits the box less well."""
 ROUNDED_REACH_PX = 1
 """By how many pixels a border that was mended along an ellipse may still move."""
 DETAIL_PX = 1536
@@ -159,7 +165,7 @@ def shape(
         mask = np.zeros_like(coarse)
         picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
         own = [(x - x0, y - y0, label) for x, y, label in clicks]
-        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1], own, rough=rough)
+        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1], own, boxed=boxed, rough=rough)
     other, glass = None, False
     if seen.backdrop is not None:
         outline = without_holes(mask)
@@ -219,7 +225,9 @@ def _surroundings(mask: Bools) -> tuple[int, int, int, int]:
     return max(0, y0 - margin), min(height, y1 + margin), max(0, x0 - margin), min(width, x1 + margin)
 
 
-def _on_edges(picture: U8, probability: F32, clicks: Sequence[Click] = (), *, rough: bool = False) -> tuple[Bools, int]:
+def _on_edges(
+    picture: U8, probability: F32, clicks: Sequence[Click] = (), *, boxed: bool = False, rough: bool = False
+) -> tuple[Bools, int]:
     """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off.
 
     `clicks` are in pixels of the crop. If `rough`, the mask is only tidied.
@@ -231,7 +239,12 @@ def _on_edges(picture: U8, probability: F32, clicks: Sequence[Click] = (), *, ro
     fine = _tidy((likelihood > 0.5).astype(np.uint8), likelihood)
     if not rough:
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        fine = _cut(small, likelihood, fine, [(x * scale, y * scale, label) for x, y, label in clicks])
+        marked = [(x * scale, y * scale, label) for x, y, label in clicks]
+        fine = _cut(small, likelihood, fine, marked)
+        cleaned = without_ground(small, likelihood) if boxed else None
+        if cleaned is not None:
+            tidy = _tidy((cleaned > 0.5).astype(np.uint8), cleaned)
+            fine = _better(fine, _cut(small, cleaned, tidy, marked), small, likelihood > 0)
     smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
     return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
 
@@ -257,6 +270,25 @@ def _cut(small: U8, likelihood: F32, tidy: U8, clicks: Sequence[Click]) -> U8:
     steepness = edge_steepness(small)
     strays = both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse)
     return tidy if strays else fine
+
+
+def _better(mask: U8, other: U8, picture: U8, box: Bools) -> U8:
+    """`other` where it lies on clearly stronger edges than `mask`, and still fits the user's box; else `mask`.
+
+    Masks are uint8 hxw of 0 and 1. `box` is bool hxw.
+    """
+    if not (mask.any() and other.any()):
+        return mask
+    steepness = edge_steepness(picture)
+    stronger = _along_border(steepness, other) / max(1e-6, _along_border(steepness, mask))
+    drawn, found, cleaned = (_bbox_xyxy(part > 0) for part in (box, mask, other))
+    fits = box_fit(cleaned, drawn) >= box_fit(found, drawn) - CLEANED_FIT
+    return other if stronger >= CLEARLY_CLEANER or (fits and stronger >= CLEANER) else mask
+
+
+def _bbox_xyxy(mask: Bools) -> Box:
+    y0, y1, x0, x1 = extent(mask)
+    return (x0, y0, x1, y1)
 
 
 def _colours(pixels: U8) -> NDArray[np.float64]:
