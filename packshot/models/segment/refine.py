@@ -37,6 +37,7 @@ from packshot.models.segment.pieces import (
     opened,
     pieces_before,
     pieces_of,
+    without_shadow,
     without_holes,
 )
 from packshot.types import F32, U8
@@ -73,6 +74,8 @@ ONE_LEVEL = 1.5
 CLEANER, CLEANED_FIT = 1.06, 0.06
 """A mask without the ground's colours lies on edges that are steeper by this factor, and its IoU with the user's box is
 smaller by this at most."""
+MOSTLY_LIT = 0.6
+"""At least this share of a mask, and of its box, is left without its shadow. Else a grey product was taken for one."""
 CLEARLY_CLEANER = 1.3
 """A mask on so much steeper edges is taken even if it fits the box less well."""
 ROUNDED_REACH_PX = 1
@@ -171,7 +174,20 @@ def shape(
         outline = without_holes(mask)
         glass = is_glass(outline, seen.backdrop, seen.steepness)
         mask, other = (outline, None) if glass else opened(mask, probability, seen.backdrop, clicks)
+        if not glass:
+            shade = mask & ~_lit(seen, seen.backdrop, mask)
+            mask, other = mask & ~shade, None if other is None else other & ~shade
     return Shape(mask, reach_px, edge_support(seen, mask), other, glass, rough)
+
+
+def _lit(seen: Guide, backdrop: Backdrop, mask: Bools) -> Bools:
+    """The mask without its shadow on the backdrop, if its border lies on stronger edges then; else the mask itself."""
+    lit = without_shadow(mask, backdrop, seen.steepness) if mask.any() else mask
+    if lit is mask or np.count_nonzero(lit) < MOSTLY_LIT * np.count_nonzero(mask):
+        return mask
+    before, after = (_along_border(seen.steepness, part.astype(np.uint8)) for part in (mask, lit))
+    fits = box_fit(_bbox_xyxy(lit), _bbox_xyxy(mask)) >= MOSTLY_LIT
+    return lit if fits and after >= CLEANER * before else mask
 
 
 def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8:
