@@ -97,8 +97,8 @@ def rounded(lines: Sequence[Polygon], steepness: F32) -> list[Polygon] | None:
 
     `steepness` is that of the picture's edges, float32 hxw.
     """
-    line = max(lines, key=len)
-    ellipse = found(line, normals(line, SMOOTH_PX))
+    line = max(lines, key=len, default=None)
+    ellipse = None if line is None else found(line, normals(line, SMOOTH_PX))
     if ellipse is None:
         return None
     mask = filled(lines, steepness.shape) > 0

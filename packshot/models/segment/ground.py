@@ -31,6 +31,9 @@ LEAST_OUTSIDE = 0.1
 LEAST_CHANGE, LEAST_LEFT = 0.01, 0.1
 """A change of less than this share of the mask is not worth a second cut; with less left, the product was taken for
 ground."""
+LEAST_OPENING, DOUBTED, EDGE_OF_OPENING = 0.005, 0.75, 0.8
+"""An opening's least share of the mask, the network's mean probability of product in it, which is below this, and its
+edges' least share of the steepness of the mask's border."""
 
 
 def without_ground(picture: U8, likelihood: F32) -> F32 | None:
@@ -52,6 +55,29 @@ def without_ground(picture: U8, likelihood: F32) -> F32 | None:
     cleaned = likelihood * cv2.GaussianBlur(product.astype(np.float32)[colour], (0, 0), 1.0)
     before, after = np.count_nonzero(likelihood > 0.5), np.count_nonzero(cleaned > 0.5)
     return cleaned if LEAST_LEFT * before <= after <= (1 - LEAST_CHANGE) * before else None
+
+
+def with_openings(mask: U8, cleaned: U8, likelihood: F32, steepness: F32, border: float) -> U8:
+    """`mask` with the openings that `cleaned`, the mask without the ground's colours, has in it: uint8 hxw of 0 and 1.
+
+    An opening ends at edges of the photo, about as steep as those along the mask's border, whose mean is `border`.
+    The network doubts that it is product: a label of the ground's colour stays.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    _, areas, stats, _ = cv2.connectedComponentsWithStats(mask & (1 - cleaned), connectivity=4)
+    opened = mask.copy()
+    for number, (x, y, width, height, size) in enumerate(stats[1:], 1):
+        if size < LEAST_OPENING * np.count_nonzero(mask):
+            continue
+        at = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
+        area = (areas[at] == number).astype(np.uint8)
+        grown = cv2.dilate(area, kernel)
+        rim = (grown > 0) & (cv2.erode(area, kernel, borderValue=0) == 0)
+        enclosed = bool(mask[at][grown > 0].all())
+        doubted = float(likelihood[at][area > 0].mean()) < DOUBTED
+        if enclosed and doubted and float(steepness[at][rim].mean()) >= EDGE_OF_OPENING * border:
+            opened[at][area > 0] = 0
+    return opened
 
 
 def _histogram(colour: NDArray[np.int32], weight: F32 | None = None) -> F64:

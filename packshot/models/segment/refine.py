@@ -26,7 +26,7 @@ from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
 from packshot.models.segment.ellipses import rounded
 from packshot.models.segment.glass import is_glass
-from packshot.models.segment.ground import without_ground
+from packshot.models.segment.ground import with_openings, without_ground
 from packshot.models.segment.pieces import (
     CRUMB,
     HOLE,
@@ -106,7 +106,8 @@ class Shape:
     `mask` is bool hxw of the thumbnail's size, and its border is off by at most `reach_px` of its pixels. `support` is
     the strength of the photo's edges along the border, 0..1. `other` is the same product with other openings: filled
     ones that are open in `mask`, or the reverse. It is None unless the photo leaves that in doubt. `rough` is True when
-    GrabCut was left out, and would have its say.
+    GrabCut was left out, and would have its say. `corrected` is True when clicks mended the mask of an earlier answer:
+    its border then follows no ellipse, because a person has judged it.
     """
 
     mask: Bools
@@ -115,6 +116,7 @@ class Shape:
     other: Bools | None = None
     glass: bool = False
     rough: bool = False
+    corrected: bool = False
 
     def bbox_xyxy(self, photo: tuple[int, int]) -> Box:
         """The mask's bounding box in pixels of a photo of size (H, W); all 0 when the mask is empty."""
@@ -190,10 +192,11 @@ def _lit(seen: Guide, backdrop: Backdrop, mask: Bools) -> Bools:
     return lit if fits and after >= CLEANER * before else mask
 
 
-def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8:
+def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, ellipses: bool = True) -> U8:
     """Place the mask's border on the photo's edges: uint8 HxW of 0 and 255, of the photo's size (H, W) `photo`.
 
-    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels.
+    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With `ellipses` it
+    is mended where it follows one, and moves farther there.
     """
     if not mask.any() or mask.all():
         return np.full(photo, 255 if mask.any() else 0, np.uint8)
@@ -201,12 +204,13 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8
     lines, ratio = borders(mask), max(fine) / max(coarse)
     if ratio > ONE_LEVEL:
         lines = snapped(lines, seen.thumbnail, reach_px)
-        lines = rounded(lines, seen.steepness) or lines
+        lines = (rounded(lines, seen.steepness) if ellipses else None) or lines
         lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
     else:
         lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
-        round_ones = rounded(lines, seen.steepness if seen.detail is seen.thumbnail else edge_steepness(seen.detail))
-        lines = lines if round_ones is None else snapped(round_ones, seen.detail, ROUNDED_REACH_PX)
+        steepness = seen.steepness if seen.detail is seen.thumbnail else edge_steepness(seen.detail)
+        mended = rounded(lines, steepness) if ellipses else None
+        lines = lines if mended is None else snapped(mended, seen.detail, ROUNDED_REACH_PX)
     return filled(scaled(lines, fine, photo), photo)
 
 
@@ -260,7 +264,7 @@ def _on_edges(
         cleaned = without_ground(small, likelihood) if boxed else None
         if cleaned is not None:
             tidy = _tidy((cleaned > 0.5).astype(np.uint8), cleaned)
-            fine = _better(fine, _cut(small, cleaned, tidy, marked), small, likelihood > 0)
+            fine = _better(fine, _cut(small, cleaned, tidy, marked), small, likelihood)
     smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
     return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
 
@@ -288,18 +292,21 @@ def _cut(small: U8, likelihood: F32, tidy: U8, clicks: Sequence[Click]) -> U8:
     return tidy if strays else fine
 
 
-def _better(mask: U8, other: U8, picture: U8, box: Bools) -> U8:
-    """`other` where it lies on clearly stronger edges than `mask`, and still fits the user's box; else `mask`.
+def _better(mask: U8, other: U8, picture: U8, likelihood: F32) -> U8:
+    """`other` where it lies on clearly stronger edges than `mask`, and still fits the user's box; else `mask`, opened.
 
-    Masks are uint8 hxw of 0 and 1. `box` is bool hxw.
+    Masks are uint8 hxw of 0 and 1; `other` is that without the ground's colours. `likelihood` is 0 outside the box.
     """
     if not (mask.any() and other.any()):
         return mask
     steepness = edge_steepness(picture)
-    stronger = _along_border(steepness, other) / max(1e-6, _along_border(steepness, mask))
-    drawn, found, cleaned = (_bbox_xyxy(part > 0) for part in (box, mask, other))
+    border = _along_border(steepness, mask)
+    stronger = _along_border(steepness, other) / max(1e-6, border)
+    drawn, found, cleaned = (_bbox_xyxy(part > 0) for part in (likelihood, mask, other))
     fits = box_fit(cleaned, drawn) >= box_fit(found, drawn) - CLEANED_FIT
-    return other if stronger >= CLEARLY_CLEANER or (fits and stronger >= CLEANER) else mask
+    if stronger >= CLEARLY_CLEANER or (fits and stronger >= CLEANER):
+        return other
+    return with_openings(mask, other, likelihood, steepness, border)
 
 
 def _bbox_xyxy(mask: Bools) -> Box:
