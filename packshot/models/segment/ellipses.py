@@ -11,7 +11,6 @@ What is not thin differs from the ellipse on purpose: a handle, or the cup on it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from packshot.models.segment.backdrop import Bools
 from packshot.models.segment.border import SMOOTH_PX, Polygon, borders, filled, normals
-from packshot.types import F32, U8
+from packshot.types import F32
 
 F64 = NDArray[np.float64]
 
@@ -44,12 +43,15 @@ THICKEST = 0.08
 LONGEST = 0.3
 """They are shorter than this share of the ellipse's outline."""
 ROUGH_PX, BLUR_PX = 2.0, 5.0
-"""Thinner ones are the border's roughness. In thinner ones than BLUR_PX the two borders' edges are hard to tell apart."""
-AS_STEEP = 0.9
+"""Thinner ones are the border's roughness. In ones thinner than BLUR_PX the edges of both borders run together."""
+AS_STEEP, AS_STEEP_IF_EXACT = 0.9, 0.5
 """The ellipse is the better border where the photo's edge along it has this share of the steepness of the other one."""
+EXACT, EXACT_PX, BESIDE_PX = 0.8, 1.0, 6.0
+"""A made thing is an exact ellipse: of the border within BESIDE_PX, this share is within EXACT_PX (0.83 to 1 on rims,
+coins and balls; 0.5 to 0.7 on fruit)."""
 STEEPER, LESS_STEEP = 1.3, 0.3
-"""A highlight in a product is steeper than its rim. So a deep bite is mended where the ellipse is steeper than what lies
-beyond it, by the factor STEEPER, and has LESS_STEEP of the steepness of the other border."""
+"""A highlight in a product is steeper than its rim. So a deep bite is mended where the ellipse is steeper than what
+lies beyond it, by the factor STEEPER, and has LESS_STEEP of the steepness of the other border."""
 NO_EDGE = 10.0
 """Steepness of noise. Where a border has no edge, nothing speaks against the ellipse."""
 BEYOND_PX = (4.0, 6.0)
@@ -92,18 +94,20 @@ class Ellipse:
         return (radius - 1) * radius / np.maximum(np.hypot(u / self.long, v / self.short), 1e-9)
 
 
-def rounded(lines: Sequence[Polygon], steepness: F32) -> list[Polygon] | None:
-    """Borders of a picture, mended where they follow an ellipse; None when nothing is mended.
+def rounded(lines: list[Polygon], steepness: F32) -> list[Polygon]:
+    """Borders of a picture, mended where the longest one follows an ellipse.
 
-    `steepness` is that of the picture's edges, float32 hxw.
+    `steepness` is that of the picture's edges, float32 hxw. Without an ellipse the same list is returned.
     """
     line = max(lines, key=len, default=None)
     ellipse = None if line is None else found(line, normals(line, SMOOTH_PX))
-    if ellipse is None:
-        return None
+    if line is None or ellipse is None:
+        return lines
     mask = filled(lines, steepness.shape) > 0
-    better = mended(mask, ellipse, steepness)
-    return None if (better == mask).all() else borders(better)
+    away = np.abs(ellipse.away(line.astype(np.float64)))
+    exact = np.count_nonzero(away < EXACT_PX) >= EXACT * np.count_nonzero(away < BESIDE_PX)
+    better = mended(mask, ellipse, steepness, AS_STEEP_IF_EXACT if exact else AS_STEEP)
+    return lines if (better == mask).all() else borders(better)
 
 
 def found(line: Polygon, pointing: F32) -> Ellipse | None:
@@ -207,10 +211,11 @@ def _ellipse(conic: F64, middle: F64, size: float) -> Ellipse | None:
     return Ellipse(float(x * size + middle[0]), float(y * size + middle[1]), float(long), float(short), float(angle))
 
 
-def mended(mask: Bools, ellipse: Ellipse, steepness: F32) -> Bools:
+def mended(mask: Bools, ellipse: Ellipse, steepness: F32, as_steep: float) -> Bools:
     """The mask without the bites and burrs that its border has along the ellipse, bool hxw.
 
-    `steepness` is that of the photo's edges, float32 hxw.
+    `steepness` is that of the photo's edges, float32 hxw. The edge along the ellipse needs the share `as_steep` of the
+    steepness along the mask's border.
     """
     disk = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(disk, [_fixed(ellipse.outline(out_px=-0.5))], 1, 8, 6)
@@ -225,12 +230,12 @@ def mended(mask: Bools, ellipse: Ellipse, steepness: F32) -> Bools:
             beside = float(steepness[at][near & rim[at]].mean())
             rows, columns = np.nonzero(piece)
             points = np.stack([columns + at[1].start + 0.5, rows + at[0].start + 0.5], 1)
-            if _belongs(ellipse, points, steepness, beside, bite=bite):
+            if _belongs(ellipse, points, steepness, beside, as_steep, bite=bite):
                 result[at] ^= piece
     return result
 
 
-def _belongs(ellipse: Ellipse, points: F64, steepness: F32, beside: float, *, bite: bool) -> bool:
+def _belongs(ellipse: Ellipse, points: F64, steepness: F32, beside: float, as_steep: float, *, bite: bool) -> bool:
     """Whether the border runs along the ellipse where these points, Nx2, are a bite or a burr.
 
     `beside` is the mean steepness of the photo along the border that the mask has there.
@@ -249,7 +254,7 @@ def _belongs(ellipse: Ellipse, points: F64, steepness: F32, beside: float, *, bi
         return [float(cv2.remap(steepness, line, None, cv2.INTER_LINEAR).mean()) for line in lines]
 
     edge = max(along(0.0) if rough else along(-1.0, 0.0, 1.0))
-    if edge >= AS_STEEP * beside or beside < NO_EDGE:
+    if edge >= as_steep * beside or beside < NO_EDGE:
         return True
     return bite and deep >= BLUR_PX and edge >= max(STEEPER * float(np.mean(along(*BEYOND_PX))), LESS_STEEP * beside)
 

@@ -115,8 +115,8 @@ def opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[C
 def without_shadow(mask: Bools, backdrop: Backdrop, steepness: F32) -> Bools:
     """The mask without the shadow that its product casts on the backdrop, bool hxw.
 
-    A shadow begins softly where it meets the backdrop. Grey parts of a product also have a shadow's colour, but there an
-    edge lies between them and the backdrop. `steepness` is that of the photo's edges.
+    A shadow begins softly where it meets the backdrop. Grey parts of a product also have a shadow's colour, but an edge
+    lies between them and the backdrop. `steepness` is that of the photo's edges.
     """
     soft = (mask & backdrop.shadow & (steepness < SOFT)).astype(np.uint8)
     soft = np.asarray(cv2.morphologyEx(soft, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)

@@ -7,7 +7,10 @@ fine, because each costs more for a pixel than the one before and needs fewer pi
    It changes only a band around the border and pixels in which the network is unsure. Its mask is discarded if its
    border lies on weaker edges than the network's own, or if it differs too much from the network's mask.
 2. Before a plain backdrop (`backdrop`) the photo itself shows openings, straps and pieces (`pieces`).
-3. The border moves to the photo's edges at the photo's resolution (`border`).
+3. The border moves to the photo's edges at the photo's resolution (`border`). Where it follows an ellipse for the most
+   part, its other parts follow it too (`ellipses`).
+
+What a box's mask holds of the ground is cut (`ground`): outside of the box there is only ground.
 
 A pack enables this with `refine: grabcut` in the segmenter's config.
 """
@@ -37,8 +40,8 @@ from packshot.models.segment.pieces import (
     opened,
     pieces_before,
     pieces_of,
-    without_shadow,
     without_holes,
+    without_shadow,
 )
 from packshot.types import F32, U8
 
@@ -78,8 +81,6 @@ MOSTLY_LIT = 0.6
 """At least this share of a mask, and of its box, is left without its shadow. Else a grey product was taken for one."""
 CLEARLY_CLEANER = 1.3
 """A mask on so much steeper edges is taken even if it fits the box less well."""
-ROUNDED_REACH_PX = 1
-"""By how many pixels a border that was mended along an ellipse may still move."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
@@ -196,7 +197,7 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, el
     """Place the mask's border on the photo's edges: uint8 HxW of 0 and 255, of the photo's size (H, W) `photo`.
 
     `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With `ellipses` it
-    is mended where it follows one, and moves farther there.
+    is mended where it follows one, and may move farther there.
     """
     if not mask.any() or mask.all():
         return np.full(photo, 255 if mask.any() else 0, np.uint8)
@@ -204,13 +205,12 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, el
     lines, ratio = borders(mask), max(fine) / max(coarse)
     if ratio > ONE_LEVEL:
         lines = snapped(lines, seen.thumbnail, reach_px)
-        lines = (rounded(lines, seen.steepness) if ellipses else None) or lines
+        lines = rounded(lines, seen.steepness) if ellipses else lines
         lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
     else:
         lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
         steepness = seen.steepness if seen.detail is seen.thumbnail else edge_steepness(seen.detail)
-        mended = rounded(lines, steepness) if ellipses else None
-        lines = lines if mended is None else snapped(mended, seen.detail, ROUNDED_REACH_PX)
+        lines = rounded(lines, steepness) if ellipses else lines
     return filled(scaled(lines, fine, photo), photo)
 
 
