@@ -51,7 +51,7 @@ def borders(mask: NDArray[np.bool_]) -> list[Polygon]:
     padded = cv2.copyMakeBorder(padded, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     found, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     traced = [contour[:, 0].astype(np.float32) - (PAD_PX + 0.5) for contour in found]  # centres of product pixels
-    return [smooth + 0.5 * _normals(smooth) for smooth in (_smoothed(_even(line), 1.0) for line in traced)]
+    return [smooth + 0.5 * normals(smooth) for smooth in (_smoothed(_even(line), 1.0) for line in traced)]
 
 
 def snapped(lines: Sequence[Polygon], picture: U8, reach_px: int, *, step_px: float = 1.0) -> list[Polygon]:
@@ -72,7 +72,7 @@ def scaled(lines: Sequence[Polygon], before: tuple[int, int], after: tuple[int, 
 
 def filled(lines: Sequence[Polygon], size: tuple[int, int]) -> U8:
     """The mask with these borders, uint8 HxW of 0 and 255, of a picture of `size` (H, W)."""
-    return _filled([line - 0.5 * _normals(line) for line in lines], size) * np.uint8(255)
+    return _filled([line - 0.5 * normals(line) for line in lines], size) * np.uint8(255)
 
 
 def _filled(lines: Sequence[Polygon], size: tuple[int, ...]) -> U8:
@@ -98,8 +98,10 @@ def _smoothed(rows: F32, sigma: float) -> F32:
     return np.asarray(blurred[around:-around], np.float32)
 
 
-def _normals(line: Polygon) -> F32:
-    """The unit normals of a border's points, outwards, float32 Nx2."""
+def normals(line: Polygon, smooth: float = 0.0) -> F32:
+    """The unit normals of a border's points, outwards, float32 Nx2, of the border smoothed by `smooth` points."""
+    if smooth:
+        line = _smoothed(line, smooth)
     along = np.roll(line, -1, axis=0) - np.roll(line, 1, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     return np.asarray(across / np.maximum(np.hypot(*across.T), 1e-6)[:, None], np.float32)
@@ -107,10 +109,10 @@ def _normals(line: Polygon) -> F32:
 
 def _snapped(line: Polygon, picture: U8, inside: U8, reach: int, step_px: float) -> Polygon:
     smooth = SMOOTH_PX / step_px
-    normals = _normals(_smoothed(line, smooth))
+    outwards = normals(line, smooth)
     half = reach + DEPTH_PX
     offsets = np.arange(-half, half, dtype=np.float32) + 0.5
-    at = line[:, None] + offsets[:, None] * normals[:, None] - 0.5  # (N, K, 2) in OpenCV's coordinates
+    at = line[:, None] + offsets[:, None] * outwards[:, None] - 0.5  # (N, K, 2) in OpenCV's coordinates
     strip = cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     member = cv2.remap(inside, at, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
     coverage = _coverage(strip, _witnesses(member, half, reach), half, ALONG_PX / step_px)
@@ -123,7 +125,7 @@ def _snapped(line: Polygon, picture: U8, inside: U8, reach: int, step_px: float)
     # the exact place: the covered part of the two pixels on either side of the cut
     near = np.take_along_axis(coverage, cut[:, None] + np.arange(-2, 2), axis=1)
     moved = _smoothed((cut - half - 2 + near.sum(1))[:, None].astype(np.float32), smooth)
-    return _without_loops(line + moved * normals, line)
+    return _without_loops(line + moved * outwards, line)
 
 
 def _witnesses(member: NDArray[np.bool_], half: int, reach: int) -> F32:

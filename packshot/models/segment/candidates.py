@@ -111,7 +111,7 @@ def _corrected(found: Shape, before: Bools, clicks: Sequence[Click]) -> Shape:
         row, column = min(int(y), height - 1), min(int(x), width - 1)
         asked[changes[row, column]] |= bool(found.mask[row, column]) == (label == 1)
     asked[0] = False
-    return replace(found, mask=before ^ asked[changes], other=None) if asked.any() else found
+    return replace(found, mask=before ^ asked[changes], other=None, corrected=True) if asked.any() else found
 
 
 def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: Guide | None) -> list[MaskCandidate]:
@@ -152,7 +152,7 @@ def _same(one: Shape, other: Shape) -> bool:
 def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None) -> Mask:
     if seen is None:
         return Mask(found.mask.astype(np.uint8) * np.uint8(255))
-    pixels = place(seen, found.mask, found.reach_px, photo)
+    pixels = place(seen, found.mask, found.reach_px, photo, ellipses=not found.corrected)
     if found.glass and seen.backdrop is not None:
         size = seen.detail.shape[1::-1]
         colour = np.asarray(cv2.resize(seen.backdrop.colour, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -36,6 +36,8 @@ BEYOND = 0.02
 NEAR_PX = 3
 """A click this near to the border of a piece or of an opening, in pixels of the thumbnail, corrects that border. It
 does not say that the whole piece is background or the whole opening product."""
+SOFT = 48.0
+"""The steepness of a shadow's own fall of light, at most."""
 TRUST_IOU = 0.75
 """A refined mask with a smaller IoU with the network's mask is discarded."""
 
@@ -108,6 +110,24 @@ def opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[C
         other = found.copy()
         other[crop] ^= doubtful[areas]
     return found, other
+
+
+def without_shadow(mask: Bools, backdrop: Backdrop, steepness: F32) -> Bools:
+    """The mask without the shadow that its product casts on the backdrop, bool hxw.
+
+    A shadow begins softly where it meets the backdrop. Grey parts of a product also have a shadow's colour, but an edge
+    lies between them and the backdrop. `steepness` is that of the photo's edges.
+    """
+    soft = (mask & backdrop.shadow & (steepness < SOFT)).astype(np.uint8)
+    soft = np.asarray(cv2.morphologyEx(soft, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+    areas, sizes, _ = pieces_of(soft, soft)
+    beside = cv2.dilate((~mask).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    cast = np.bincount(areas[beside], minlength=len(sizes)) > 0
+    cast[0] = False
+    if not cast.any():
+        return mask
+    grown = cv2.dilate(cast[areas].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return _without_crumbs(mask & ~(grown & (backdrop.shadow | backdrop.even)))
 
 
 def _clicked(areas: NDArray[np.int32], count: int, clicks: Sequence[Click], left: int, top: int) -> tuple[Bools, Bools]:

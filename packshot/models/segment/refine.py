@@ -7,7 +7,10 @@ fine, because each costs more for a pixel than the one before and needs fewer pi
    It changes only a band around the border and pixels in which the network is unsure. Its mask is discarded if its
    border lies on weaker edges than the network's own, or if it differs too much from the network's mask.
 2. Before a plain backdrop (`backdrop`) the photo itself shows openings, straps and pieces (`pieces`).
-3. The border moves to the photo's edges at the photo's resolution (`border`).
+3. The border moves to the photo's edges at the photo's resolution (`border`). Where it follows an ellipse for the most
+   part, its other parts follow it too (`ellipses`).
+
+What a box's mask holds of the ground is cut (`ground`): outside of the box there is only ground.
 
 A pack enables this with `refine: grabcut` in the segmenter's config.
 """
@@ -24,7 +27,9 @@ from numpy.typing import NDArray
 
 from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
+from packshot.models.segment.ellipses import rounded
 from packshot.models.segment.glass import is_glass
+from packshot.models.segment.ground import with_openings, without_ground
 from packshot.models.segment.pieces import (
     CRUMB,
     HOLE,
@@ -36,6 +41,7 @@ from packshot.models.segment.pieces import (
     pieces_before,
     pieces_of,
     without_holes,
+    without_shadow,
 )
 from packshot.types import F32, U8
 
@@ -68,6 +74,13 @@ WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 ONE_LEVEL = 1.5
 """A picture larger than the thumbnail by at most this factor needs no step between them."""
+CLEANER, CLEANED_FIT = 1.06, 0.06
+"""A mask without the ground's colours lies on edges that are steeper by this factor, and its IoU with the user's box is
+smaller by this at most."""
+MOSTLY_LIT = 0.6
+"""At least this share of a mask, and of its box, is left without its shadow. Else a grey product was taken for one."""
+CLEARLY_CLEANER = 1.3
+"""A mask on so much steeper edges is taken even if it fits the box less well."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
@@ -94,7 +107,8 @@ class Shape:
     `mask` is bool hxw of the thumbnail's size, and its border is off by at most `reach_px` of its pixels. `support` is
     the strength of the photo's edges along the border, 0..1. `other` is the same product with other openings: filled
     ones that are open in `mask`, or the reverse. It is None unless the photo leaves that in doubt. `rough` is True when
-    GrabCut was left out, and would have its say.
+    GrabCut was left out, and would have its say. `corrected` is True when clicks mended the mask of an earlier answer:
+    its border then follows no ellipse, because a person has judged it.
     """
 
     mask: Bools
@@ -103,6 +117,7 @@ class Shape:
     other: Bools | None = None
     glass: bool = False
     rough: bool = False
+    corrected: bool = False
 
     def bbox_xyxy(self, photo: tuple[int, int]) -> Box:
         """The mask's bounding box in pixels of a photo of size (H, W); all 0 when the mask is empty."""
@@ -156,19 +171,33 @@ def shape(
         mask = np.zeros_like(coarse)
         picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
         own = [(x - x0, y - y0, label) for x, y, label in clicks]
-        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1], own, rough=rough)
+        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1], own, boxed=boxed, rough=rough)
     other, glass = None, False
     if seen.backdrop is not None:
         outline = without_holes(mask)
         glass = is_glass(outline, seen.backdrop, seen.steepness)
         mask, other = (outline, None) if glass else opened(mask, probability, seen.backdrop, clicks)
+        if not glass:
+            shade = mask & ~_lit(seen, seen.backdrop, mask)
+            mask, other = mask & ~shade, None if other is None else other & ~shade
     return Shape(mask, reach_px, edge_support(seen, mask), other, glass, rough)
 
 
-def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8:
+def _lit(seen: Guide, backdrop: Backdrop, mask: Bools) -> Bools:
+    """The mask without its shadow on the backdrop, if its border lies on stronger edges then; else the mask itself."""
+    lit = without_shadow(mask, backdrop, seen.steepness) if mask.any() else mask
+    if lit is mask or np.count_nonzero(lit) < MOSTLY_LIT * np.count_nonzero(mask):
+        return mask
+    before, after = (_along_border(seen.steepness, part.astype(np.uint8)) for part in (mask, lit))
+    fits = box_fit(_bbox_xyxy(lit), _bbox_xyxy(mask)) >= MOSTLY_LIT
+    return lit if fits and after >= CLEANER * before else mask
+
+
+def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, ellipses: bool = True) -> U8:
     """Place the mask's border on the photo's edges: uint8 HxW of 0 and 255, of the photo's size (H, W) `photo`.
 
-    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels.
+    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With `ellipses` it
+    is mended where it follows one, and may move farther there.
     """
     if not mask.any() or mask.all():
         return np.full(photo, 255 if mask.any() else 0, np.uint8)
@@ -176,9 +205,12 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8
     lines, ratio = borders(mask), max(fine) / max(coarse)
     if ratio > ONE_LEVEL:
         lines = snapped(lines, seen.thumbnail, reach_px)
+        lines = rounded(lines, seen.steepness) if ellipses else lines
         lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
     else:
         lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
+        steepness = seen.steepness if seen.detail is seen.thumbnail else edge_steepness(seen.detail)
+        lines = rounded(lines, steepness) if ellipses else lines
     return filled(scaled(lines, fine, photo), photo)
 
 
@@ -213,7 +245,9 @@ def _surroundings(mask: Bools) -> tuple[int, int, int, int]:
     return max(0, y0 - margin), min(height, y1 + margin), max(0, x0 - margin), min(width, x1 + margin)
 
 
-def _on_edges(picture: U8, probability: F32, clicks: Sequence[Click] = (), *, rough: bool = False) -> tuple[Bools, int]:
+def _on_edges(
+    picture: U8, probability: F32, clicks: Sequence[Click] = (), *, boxed: bool = False, rough: bool = False
+) -> tuple[Bools, int]:
     """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off.
 
     `clicks` are in pixels of the crop. If `rough`, the mask is only tidied.
@@ -225,7 +259,12 @@ def _on_edges(picture: U8, probability: F32, clicks: Sequence[Click] = (), *, ro
     fine = _tidy((likelihood > 0.5).astype(np.uint8), likelihood)
     if not rough:
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        fine = _cut(small, likelihood, fine, [(x * scale, y * scale, label) for x, y, label in clicks])
+        marked = [(x * scale, y * scale, label) for x, y, label in clicks]
+        fine = _cut(small, likelihood, fine, marked)
+        cleaned = without_ground(small, likelihood) if boxed else None
+        if cleaned is not None:
+            tidy = _tidy((cleaned > 0.5).astype(np.uint8), cleaned)
+            fine = _better(fine, _cut(small, cleaned, tidy, marked), small, likelihood)
     smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
     return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
 
@@ -251,6 +290,28 @@ def _cut(small: U8, likelihood: F32, tidy: U8, clicks: Sequence[Click]) -> U8:
     steepness = edge_steepness(small)
     strays = both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse)
     return tidy if strays else fine
+
+
+def _better(mask: U8, other: U8, picture: U8, likelihood: F32) -> U8:
+    """`other` where it lies on clearly stronger edges than `mask`, and still fits the user's box; else `mask`, opened.
+
+    Masks are uint8 hxw of 0 and 1; `other` is that without the ground's colours. `likelihood` is 0 outside the box.
+    """
+    if not (mask.any() and other.any()):
+        return mask
+    steepness = edge_steepness(picture)
+    border = _along_border(steepness, mask)
+    stronger = _along_border(steepness, other) / max(1e-6, border)
+    drawn, found, cleaned = (_bbox_xyxy(part > 0) for part in (likelihood, mask, other))
+    fits = box_fit(cleaned, drawn) >= box_fit(found, drawn) - CLEANED_FIT
+    if stronger >= CLEARLY_CLEANER or (fits and stronger >= CLEANER):
+        return other
+    return with_openings(mask, other, likelihood, steepness, border)
+
+
+def _bbox_xyxy(mask: Bools) -> Box:
+    y0, y1, x0, x1 = extent(mask)
+    return (x0, y0, x1, y1)
 
 
 def _colours(pixels: U8) -> NDArray[np.float64]:

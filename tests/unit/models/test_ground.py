@@ -1,0 +1,69 @@
+"""What a box's mask holds of the ground, and of the product's shadow, is cut."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from packshot.models.segment.ground import without_ground
+from packshot.models.segment.pieces import without_holes
+from packshot.models.segment.refine import refine
+from tests.unit.models.drawn import bottle, drawn, iou, photographed, planks, ring, said, seen
+
+GREY, BLUE, RED = (200, 200, 198), (60, 86, 120), (200, 40, 36)
+
+
+def test_a_box_s_mask_opens_where_the_wall_shows_through_a_ring() -> None:
+    truth = drawn(ring)
+    looked = seen(photographed(truth, RED, planks(truth)))
+    assert looked.backdrop is None
+    sure, filled = said(truth, looked), said(without_holes(truth), looked)
+    for inside in (0.62, 0.74):
+        found = refine(looked, np.maximum(0.9 * sure, inside * filled), truth.shape, boxed=True) > 0
+        assert iou(found, truth) > 0.95
+
+
+def test_a_label_of_the_wall_s_colour_stays_where_the_network_is_sure_of_it() -> None:
+    truth = without_holes(drawn(ring))
+    looked = seen(photographed(drawn(ring), RED, planks(truth)))
+    found = refine(looked, 0.9 * said(truth, looked), truth.shape, boxed=True) > 0
+    assert iou(found, truth) > 0.97
+
+
+def test_a_product_of_the_ground_s_colours_is_left_alone() -> None:
+    ground = np.random.default_rng(0).integers(90, 160, (96, 128, 3)).astype(np.uint8)
+    likelihood = np.zeros((96, 128), np.float32)
+    likelihood[24:72, 32:96] = 0.9
+    assert without_ground(ground, likelihood) is None
+
+
+def test_a_mask_without_ground_in_it_is_left_alone() -> None:
+    truth = drawn(bottle, 160, 120)
+    picture = photographed(truth, BLUE, planks(truth))
+    assert without_ground(picture, truth.astype(np.float32)) is None
+
+
+def test_a_box_over_the_whole_photo_says_nothing_of_the_ground() -> None:
+    truth = drawn(bottle, 160, 120)
+    assert without_ground(photographed(truth, BLUE, planks(truth)), np.full(truth.shape, 0.6, np.float32)) is None
+
+
+def cast(truth: np.ndarray, product: tuple[int, int, int]) -> np.ndarray:
+    """A product on grey paper with its soft shadow at the right."""
+    soft = cv2.GaussianBlur(np.roll(truth, 14, axis=1).astype(np.float32), (0, 0), 7)[..., None]
+    return photographed(truth, product, np.uint8(GREY) * (1 - 0.35 * soft))
+
+
+def test_the_shadow_on_plain_paper_stays_outside() -> None:
+    truth = drawn(bottle)
+    looked = seen(cast(truth, BLUE))
+    held = truth | np.roll(truth, 10, axis=1)
+    found = refine(looked, said(held, looked), truth.shape, boxed=True) > 0
+    assert iou(found, truth) > 0.97
+
+
+def test_a_grey_product_is_no_shadow() -> None:
+    truth = drawn(bottle)
+    looked = seen(cast(truth, (120, 120, 119)))
+    found = refine(looked, said(truth, looked), truth.shape, boxed=True) > 0
+    assert iou(found, truth) > 0.95
