@@ -15,6 +15,12 @@ def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of a test may answer late on a machine that does much else."""
+    monkeypatch.setattr("packshot.cli.servers.ANSWERS_WITHIN_S", 60.0)
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with working(tmp_path_factory.mktemp("shoot")) as api:
