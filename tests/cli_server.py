@@ -8,21 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from packshot.cli import app, servers
+from packshot.cli import app
 from tests.api_graph import Api, running
-from tests.waiting import WAIT_S
 
 
-def call(*arguments: Path | float | str, answers_within_s: float = WAIT_S) -> Result:
-    """Run `packshot` with these arguments in this process. A server may take `answers_within_s` to show that it lives:
-    those of tests share the machine."""
-    with patch.object(servers, "ANSWERS_WITHIN_S", answers_within_s):
-        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def call(*arguments: Path | float | str) -> Result:
+    """Run `packshot` with these arguments in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def last_json(result: Result) -> dict[str, Any]:

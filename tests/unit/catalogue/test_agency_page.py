@@ -91,6 +91,7 @@ def test_the_page_takes_a_sheet_to_a_folder_a_bucket_and_a_feed(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PACKSHOT_HOME", str(home))
     monkeypatch.setattr("packshot.cli.catalogue_run.EVERY_S", 0.3)
+    monkeypatch.setattr("packshot.cli.servers.ANSWERS_WITHIN_S", 60.0)  # of a machine that does much else
     serving = running(home, open_access=True, catalogue_route_urls="s3://bucket/spring", poll_s=0.1)
     with serving as api, announced(home, api.url, opened=True), producing(api):
         for block in bash_blocks():
