@@ -34,10 +34,11 @@ from packshot.cli.shot_options import (
     read_style,
 )
 from packshot.cli.sources import Source, find_sources
-from packshot.errors import BadInput
+from packshot.errors import BadInput, PackshotError
 
 if TYPE_CHECKING:
     from packshot.cli.batch import Outcome
+    from packshot.client import Client
 
 START_TIMEOUT_S = 120.0
 """Seconds for a server that answers to have all its stages ready."""
@@ -200,6 +201,8 @@ def shoot(
             with waiting(f"waiting until {server.url} is ready"):
                 client.wait_ready(START_TIMEOUT_S)
             ready_at = time.perf_counter()
+            if background in (None, "generate"):
+                _tell_ignored_words(client, prompt or [], engine, [one["id"] for one in request.get("adapters", [])])
             if reference:
                 request["style"]["references"] = bring_references(client, reference)
             if master is not None:
@@ -209,6 +212,17 @@ def shoot(
                 outcomes = Batch(client, order, results).run(wanted, progress)
     timing_ms = {"start": _ms(ready_at - started_at), **_laps(outcomes), "total": _ms(time.perf_counter() - started_at)}
     _report(outcomes, timing_ms, as_json=as_json)
+
+
+def _tell_ignored_words(client: Client, prompts: Sequence[str], engine: str | None, adapters: Sequence[str]) -> None:
+    """Name the words of prompts that the engine leaves out, before it paints. What is refused is told by the shot."""
+    for text in dict.fromkeys(prompts):
+        try:
+            notes = client.read_prompt(text, engine=engine, adapters=adapters).notes if text.strip() else ()
+        except PackshotError:  # such as an older server
+            return
+        for note in notes:
+            typer.echo(f"packshot: prompt {text[:60]!r}: {note.detail}", err=True)
 
 
 def _sources(photos: Sequence[str], layout: str | None, placed: Layout) -> list[Source]:

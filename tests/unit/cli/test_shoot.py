@@ -20,6 +20,16 @@ def request_of(served: Api, image: dict[str, str]) -> dict[str, Any]:
     return served.store.images.get(served.tenant_id, image["id"]).recipe.spec.to_json()
 
 
+def test_words_that_the_engine_leaves_out_are_named_before_it_paints(
+    served: Api, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = shoot(served, monkeypatch, photo, "--prompt", "zorbly on marble")
+    assert done.exit_code == 0, done.stderr
+    assert "packshot: prompt 'zorbly on marble': unknown words were left out: zorbly" in done.stderr
+    plain = shoot(served, monkeypatch, photo, "--background", "white", "--prompt", "zorbly")
+    assert "were left out" not in plain.stderr
+
+
 def test_shoot_writes_a_picture_per_prompt_and_seed(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     result = shoot(
         served,
