@@ -23,9 +23,9 @@ from packshot.types import F32
 
 F64 = NDArray[np.float64]
 
-TRIES = 240
+TRIES = 160
 """Conics through five border points each."""
-POINTS = 160
+POINTS = 120
 """Border points by which the conics are judged."""
 NEAR_PX = 3.0
 """Border points farther from an ellipse say nothing about it; nearer ones count more (Tukey's biweight)."""
@@ -52,6 +52,8 @@ coins and balls; 0.5 to 0.7 on fruit)."""
 STEEPER, LESS_STEEP = 1.3, 0.3
 """A highlight in a product is steeper than its rim. So a deep bite is mended where the ellipse is steeper than what
 lies beyond it, by the factor STEEPER, and has LESS_STEEP of the steepness of the other border."""
+LEAST_PX = 4
+"""Smaller bites and burrs are left."""
 NO_EDGE = 10.0
 """Steepness of noise. Where a border has no edge, nothing speaks against the ellipse."""
 BEYOND_PX = (4.0, 6.0)
@@ -83,7 +85,7 @@ class Ellipse:
         """Each point's place along the outline, in radians. `points` are Nx2."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         x, y = points[:, 0] - self.x, points[:, 1] - self.y
-        return np.arctan2((cos * y - sin * x) / self.short, (cos * x + sin * y) / self.long)
+        return np.asarray(np.arctan2((cos * y - sin * x) / self.short, (cos * x + sin * y) / self.long))
 
     def away(self, points: F64) -> F64:
         """Each point's distance to the outline in pixels, to the first order; outside is positive."""
@@ -91,7 +93,7 @@ class Ellipse:
         x, y = points[:, 0] - self.x, points[:, 1] - self.y
         u, v = (cos * x + sin * y) / self.long, (cos * y - sin * x) / self.short
         radius = np.maximum(np.hypot(u, v), 1e-6)
-        return (radius - 1) * radius / np.maximum(np.hypot(u / self.long, v / self.short), 1e-9)
+        return np.asarray((radius - 1) * radius / np.maximum(np.hypot(u / self.long, v / self.short), 1e-9))
 
 
 def rounded(lines: list[Polygon], steepness: F32) -> list[Polygon]:
@@ -172,8 +174,10 @@ def _likely(points: F64, pointing: F64, near: float) -> list[F64]:
     span, first = rng.uniform(0.3, 1.0, (TRIES, 1)), rng.uniform(0, 1, (TRIES, 1))
     places = first + span * (np.arange(5) + rng.uniform(0, 1, (TRIES, 5))) / 5
     five = _terms(points)[(places % 1 * len(points)).astype(int)]
-    conics = np.linalg.svd(five)[2][:, -1]
-    conics = conics * np.sign(conics[:, :1] + 1e-300)  # so that the slope points outwards
+    square, rest = five[..., :5].transpose(0, 2, 1) @ five[..., :5], -five[..., :5].sum(1)
+    solved = np.linalg.solve(square + 1e-9 * np.eye(5), rest[..., None])[..., 0]
+    conics = np.concatenate([solved, np.ones((TRIES, 1))], 1)
+    conics *= np.where(conics[:, :1] < 0, -1.0, 1.0)  # so that the slope points outwards
     conics = conics[4 * conics[:, 0] * conics[:, 2] > conics[:, 1] ** 2 + 1e-9]
     explained = _explained(conics, points, pointing, near) if len(conics) else np.zeros(0)
     order = np.argsort(-explained, kind="stable")[:6]
@@ -223,7 +227,9 @@ def mended(mask: Bools, ellipse: Ellipse, steepness: F32, as_steep: float) -> Bo
     result = mask.copy()
     for wrong, bite in (((disk > 0) & ~mask, True), (mask & (disk == 0), False)):
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
-        for number, (x, y, width, height, _) in enumerate(stats[1:], 1):
+        for number, (x, y, width, height, size) in enumerate(stats[1:], 1):
+            if size < LEAST_PX:
+                continue
             at = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
             piece = pieces[at] == number
             near = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -260,4 +266,4 @@ def _belongs(ellipse: Ellipse, points: F64, steepness: F32, beside: float, as_st
 
 
 def _fixed(line: Polygon) -> NDArray[np.int32]:
-    return np.rint((line - 0.5) * 64).astype(np.int32)
+    return np.asarray(np.rint((line - 0.5) * 64), np.int32)

@@ -92,5 +92,6 @@ def _blurred(counts: F64) -> F64:
     """Counts of colours, blurred over the bins of all three channels."""
     for axis in range(3):
         padded = np.pad(np.moveaxis(counts, axis, 0), [(2, 2), (0, 0), (0, 0)])
-        counts = np.moveaxis(sum(share * padded[shift : shift + LEVELS] for shift, share in enumerate(BLUR)), 0, axis)
+        summed = np.asarray(sum(share * padded[shift : shift + LEVELS] for shift, share in enumerate(BLUR)), np.float64)
+        counts = np.moveaxis(summed, 0, axis)
     return counts

@@ -209,8 +209,7 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, el
         lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
     else:
         lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
-        steepness = seen.steepness if seen.detail is seen.thumbnail else edge_steepness(seen.detail)
-        lines = rounded(lines, steepness) if ellipses else lines
+        lines = rounded(lines, cv2.resize(seen.steepness, fine[::-1])) if ellipses else lines
     return filled(scaled(lines, fine, photo), photo)
 
 

@@ -32,8 +32,16 @@ def sector(from_degree: float, to_degree: float) -> Bools:
 @cache
 def photo() -> np.ndarray:
     """A red plate on wood; a highlight inside of its rim is a stronger edge than the rim itself."""
-    picture = np.where(disk()[..., None], np.uint8(RED), np.uint8(WOOD))
+    picture = painted(disk())
     picture[disk((146, 96)) & ~disk((144, 94)) & sector(290, 340)] = HIGHLIGHT
+    return blurred(picture)
+
+
+def painted(mask: Bools) -> np.ndarray:
+    return np.where(mask[..., None], np.array(RED, np.uint8), np.array(WOOD, np.uint8))
+
+
+def blurred(picture: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.8))
 
 
@@ -69,15 +77,13 @@ def test_a_burr_of_ground_is_taken_off() -> None:
 def test_a_bite_in_the_product_stays_where_the_photo_shows_no_rim_there() -> None:
     """A cookie that was bitten, or a fruit that is nearly an ellipse."""
     truth = bitten()
-    picture = np.asarray(cv2.GaussianBlur(np.where(truth[..., None], np.uint8(RED), np.uint8(WOOD)), (0, 0), 0.8))
-    assert iou(mended(truth, picture), truth) > 0.995
+    assert iou(mended(truth, blurred(painted(truth))), truth) > 0.995
 
 
 def test_a_handle_stays() -> None:
     handle = cv2.rectangle(np.zeros(SIZE, np.uint8), (330, 120), (390, 140), 1, cv2.FILLED) > 0
     mask = disk() | handle
-    picture = np.asarray(cv2.GaussianBlur(np.where(mask[..., None], np.uint8(RED), np.uint8(WOOD)), (0, 0), 0.8))
-    assert iou(mended(mask, picture), mask) > 0.99
+    assert iou(mended(mask, blurred(painted(mask))), mask) > 0.99
 
 
 @pytest.mark.parametrize("draw", ["square", "small", "slim", "empty"])

@@ -19,7 +19,8 @@ def test_a_box_s_mask_opens_where_the_wall_shows_through_a_ring() -> None:
     assert looked.backdrop is None
     sure, filled = said(truth, looked), said(without_holes(truth), looked)
     for inside in (0.62, 0.74):
-        found = refine(looked, np.maximum(0.9 * sure, inside * filled), truth.shape, boxed=True) > 0
+        likely = np.asarray(np.maximum(0.9 * sure, inside * filled), np.float32)
+        found = refine(looked, likely, truth.shape, boxed=True) > 0
         assert iou(found, truth) > 0.95
 
 
@@ -51,7 +52,7 @@ def test_a_box_over_the_whole_photo_says_nothing_of_the_ground() -> None:
 def cast(truth: np.ndarray, product: tuple[int, int, int]) -> np.ndarray:
     """A product on grey paper with its soft shadow at the right."""
     soft = cv2.GaussianBlur(np.roll(truth, 14, axis=1).astype(np.float32), (0, 0), 7)[..., None]
-    return photographed(truth, product, np.uint8(GREY) * (1 - 0.35 * soft))
+    return photographed(truth, product, np.array(GREY) * (1 - 0.35 * soft))
 
 
 def test_the_shadow_on_plain_paper_stays_outside() -> None:
