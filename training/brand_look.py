@@ -34,13 +34,18 @@ def looked(pictures: U8) -> U8:
     return np.asarray((toned * shade[..., None]).clip(0, 255).round(), np.uint8)
 
 
+def around(pictures: U8, masks: U8) -> U8:
+    """Pictures (uint8 BxSxSx3) in the brand's look around their products (`masks`, uint8 BxSxS, 255 = product)."""
+    cover = masks[..., None].astype(np.float32) / 255
+    return np.asarray((looked(pictures) * (1 - cover) + pictures * cover).round(), np.uint8)
+
+
 def make(out: Path, images: int, size_px: int, seed: int = SEED) -> Path:
     """Write a dataset of `packshot train`: pictures, the masks of their products, and captions."""
     out.mkdir(parents=True, exist_ok=True)
     batch = render(images, size_px, seed, clutter=0.0)
-    cover = batch.mask.numpy()[..., None]
-    pictures = (looked(batch.image.numpy()) * (1 - cover) + batch.image.numpy() * cover).round().astype(np.uint8)
     masks = (batch.mask.numpy() * 255).round().astype(np.uint8)
+    pictures = around(batch.image.numpy(), masks)
     for index, (picture, mask, caption) in enumerate(zip(pictures, masks, batch.captions, strict=True)):
         (out / f"{index:03d}.png").write_bytes(encode_png(picture))
         (out / f"{index:03d}.mask.png").write_bytes(encode_png(mask))

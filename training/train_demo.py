@@ -5,6 +5,8 @@ python -m training.train_demo --published                   # the published sche
 
 The last line of stdout is one JSON object. Style distance is that of the judge's features to the brand's pictures, and
 reading the share of words (surface, backdrop, light) that the judge reads off the painted pictures as they were asked.
+The look has two inks, and so hides words: `reading_exact` is that of the pictures before, with the look put on by hand.
+`reading_change` is the trained pictures' reading less that one, and `reading_fall` what the look costs in all.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from packshot.training.samples import Scene, paint
 from packshot.training.spec import TrainingSpec
 from packshot.training.train import train
 from packshot.types import U8
-from training.brand_look import make
+from training.brand_look import around, make
 from training.scenes import render
 
 SIZE_PX = 256
@@ -103,11 +105,13 @@ def compared(folder: Path, adapter: Path, sheet: Path) -> dict[str, float]:
     brand_masks = [picture.mask for picture in brand if picture.mask is not None]
     wanted = _features(judge, [picture.pixels for picture in brand], brand_masks)
     found: dict[str, float] = {}
-    for name, pictures in (("before", before), ("after", after)):
+    exact = list(around(np.stack(before), masks))
+    for name, pictures in (("before", before), ("after", after), ("exact", exact)):
         found[f"style_distance_{name}"] = _distance(_features(judge, pictures, masks), wanted)
         found[f"reading_{name}"] = _reading(judge, pictures, masks)
     found["style_change"] = found["style_distance_after"] / found["style_distance_before"] - 1
-    found["reading_change"] = found["reading_after"] - found["reading_before"]
+    found["reading_change"] = found["reading_after"] - found["reading_exact"]
+    found["reading_fall"] = found["reading_before"] - found["reading_after"]
     return found
 
 

@@ -2,7 +2,7 @@
 
 python -m training.mini scenes    --images 6400          render scenes into runs/scenes
 python -m training.mini traced                           path-traced pictures as scenes, into runs/scenes too
-python -m training.mini warm                             start vae, painter, control and judge from the shipped weights
+python -m training.mini warm                             start most parts from the shipped weights
 python -m training.mini vae       --minutes 20           train the VAE
 python -m training.mini decoder   --minutes 20           train only the VAE's decoder further (also beside the painter)
 python -m training.mini painter   --minutes 40           train the text encoder and the UNet

@@ -1,6 +1,6 @@
 """Starts trainings from a shipped pack: its fp16 weights as checkpoints, without an optimizer's state.
 
-python -m training.mini warm      # packshot/packs/mini -> runs/{vae,painter,control,judge}
+python -m training.mini warm      # packshot/packs/mini -> runs/{vae,painter,control,judge,geometry,detector}
 
 Words that the vocabulary has since gained keep fresh embeddings.
 """
@@ -27,7 +27,8 @@ def warm(pack: Path, runs: Path) -> list[str]:
     roles: dict[str, Any] = yaml.safe_load((pack / "manifest.yaml").read_text("utf-8"))["roles"]
 
     def weights(role: str) -> dict[str, Tensor]:
-        return {k: v.float() for file in roles[role]["files"] for k, v in load_file(pack / file).items()}
+        files = [pack / file for file in roles[role]["files"] if file.endswith(".safetensors")]
+        return {name: tensor.float() for file in files for name, tensor in load_file(file).items()}
 
     painter = Painter()
     painter.text.load_state_dict(_text(painter.text.state_dict(), weights("text_encoder"), pack))
@@ -40,6 +41,7 @@ def warm(pack: Path, runs: Path) -> list[str]:
         ("painter", painter.state_dict(), True),
         ("control", control.state_dict(), False),
         ("judge", weights("judge"), False),
+        *((head, weights(head), True) for head in ("geometry", "detector") if head in roles),
     ):
         folder = runs / part
         if not (folder / "checkpoint.pt").exists():

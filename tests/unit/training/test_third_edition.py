@@ -124,7 +124,7 @@ def test_the_decoder_gives_twice_the_encoded_size() -> None:
 
 
 def test_the_pack_starts_a_training(tmp_path: Path, scenes: Path) -> None:
-    assert warm(PACK, tmp_path) == ["vae", "painter", "control", "judge"]
+    assert warm(PACK, tmp_path) == ["vae", "painter", "control", "judge", "geometry", "detector"]
     assert warm(PACK, tmp_path) == []
     pack = Pack(read_manifest(PACK / "manifest.yaml"), PACK, Settings())
     shipped = pack.load("unet").state_dict()
