@@ -19,7 +19,7 @@ def test_a_box_s_mask_opens_where_the_wall_shows_through_a_ring() -> None:
     assert looked.backdrop is None
     sure, filled = said(truth, looked), said(without_holes(truth), looked)
     for inside in (0.62, 0.74):
-        likely = np.asarray(np.maximum(0.9 * sure, inside * filled), np.float32)
+        likely = np.maximum(0.9 * sure, inside * filled).astype(np.float32)
         found = refine(looked, likely, truth.shape, boxed=True) > 0
         assert iou(found, truth) > 0.95
 
@@ -27,7 +27,7 @@ def test_a_box_s_mask_opens_where_the_wall_shows_through_a_ring() -> None:
 def test_a_label_of_the_wall_s_colour_stays_where_the_network_is_sure_of_it() -> None:
     truth = without_holes(drawn(ring))
     looked = seen(photographed(drawn(ring), RED, planks(truth)))
-    found = refine(looked, 0.9 * said(truth, looked), truth.shape, boxed=True) > 0
+    found = refine(looked, said(truth, looked, sureness=0.9), truth.shape, boxed=True) > 0
     assert iou(found, truth) > 0.97
 
 
