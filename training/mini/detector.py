@@ -6,8 +6,8 @@ are off by a fifth learn the way back.
 
 What is in a box is compared with phrases by a small network, which is trained when the role is written: on the views of
 all products, each several times a little off its place, of boxes beside them, and of the boxes that the network itself
-proposes, against which phrases name them. It takes fifteen processor minutes. A tenth of the shards chooses the threshold,
-so that the detector finds as many present names as it refuses absent ones.
+proposes, against which phrases name them. It takes fifteen processor minutes. A tenth of the shards chooses the
+threshold, so that the detector finds as many present names as it refuses absent ones.
 
 python -m training.mini.detector runs/detector --ship packshot/packs/mini     # write the role into a pack
 """
