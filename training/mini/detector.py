@@ -177,7 +177,7 @@ def learn_names(net: NameFinder, features: Path, seed: int = 0, epochs: int = EP
         fit = net.fits(net.standard(numbers[rows].float()))
         loss = functional.binary_cross_entropy_with_logits(fit, truth[rows].float(), reduction="none").sum(1).mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         falling.step()
     net.fits.eval().requires_grad_(requires_grad=False)
