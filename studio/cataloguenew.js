@@ -11,6 +11,7 @@ import { $, h, icon, iconButton, say, settled, sorry } from "./widgets.js";
 import { plural } from "./words.js";
 
 const FIRST = 100; // rows that the table shows at once
+const WARNINGS = 12; // that are shown at once
 const ASK_AFTER_MS = 400;
 
 let files; // path -> File
@@ -150,12 +151,13 @@ function drawFigures() {
   const time = (s) => (s < 90 ? plural(Math.max(1, Math.round(s)), "second") : s < 5400 ? plural(Math.round(s / 60), "minute") : `${(s / 3600).toFixed(1)} hours`);
   const fact = (value, words) => h("div", {}, h("strong", {}, value), h("span", {}, words));
   const number = (value) => value.toLocaleString("en");
-  const { budget } = plan;
+  const { budget, warnings: warned = [] } = plan;
   $("figures").replaceChildren(
     ...[
       h("div", { className: "facts" }, fact(number(plan.rows), "SKUs"), fact(number(plan.pictures), "pictures"), fact(number(plan.deliveries), "files"), fact(time(plan.device_s), plan.basis === "measured" ? "as measured here" : "estimated")),
       plan.ends_at ? h("p", { className: "quiet" }, `Ends about ${new Date(plan.ends_at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })} if nothing else runs on this server.`) : null,
-      ...(plan.warnings ?? []).map(({ rule, remedy }) => h("p", { className: "note" }, `${rule}. ${remedy}`)),
+      ...warned.slice(0, WARNINGS).map(({ sku, rule, remedy }) => h("p", { className: "note" }, `${sku ? `${sku}: ` : ""}${rule}. ${remedy}`)),
+      warned.length > WARNINGS ? h("p", { className: "note" }, `${number(warned.length - WARNINGS)} more warnings like these.`) : null,
       budget.exceeded ? h("p", { className: "problem" }, "This is more than the budget allows.") : null,
     ].filter(Boolean),
   );

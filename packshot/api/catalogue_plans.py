@@ -24,6 +24,7 @@ from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_se
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
+from packshot.catalogue.small_photos import Size, small_photos
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
 from packshot.errors import BadInput, UnsupportedMedia
@@ -155,7 +156,9 @@ def _planned(services: Services, tenant: Tenant, read: Read, engine: EngineInfo)
     made = plan(read, costs)
     if read.manifest is not None:
         ignored = ignored_words(services, tenant.id, read.manifest, read.rows, engine.name, _prompts(read.manifest))
-        made = replace(made, warnings=(*made.warnings, *islice(ignored, MAX_PROBLEMS)))
+        small = small_photos(read.manifest, read.rows, _sizes(services, tenant.id, read.manifest).get)
+        warned = (*made.warnings, *islice(small, MAX_PROBLEMS), *islice(ignored, MAX_PROBLEMS))
+        made = replace(made, warnings=warned)
     if made.painted and engine.price_device_s and not services.store.budgets.bounds_costs(tenant.id, tenant.key_id):
         remedy = "Ask the operator for a budget, or name another engine."
         needed = problem(None, None, "defaults.engine", engine.name, NEEDS_BUDGET, remedy, "budget_needed")
@@ -192,6 +195,12 @@ def _missing_ids(services: Services, tenant_id: str, read: Read) -> Iterator[Row
             if value in lost:
                 rule = "an id must be one of yours"
                 yield problem(row, sku, column, value, rule, "Upload it again.", "photo_missing")
+
+
+def _sizes(services: Services, tenant_id: str, manifest: Manifest) -> dict[str, Size]:
+    """The sizes of the photos that the manifest names by their ids."""
+    places = {place for item in manifest.items for _, place in item.views()}
+    return services.store.photos.sizes(tenant_id, {place for place in places if _is_id(place, "ph_")})
 
 
 def _is_id(place: str, prefix: str) -> bool:

@@ -84,6 +84,8 @@ def plan(
 
     Every problem is told by row and column. Exits with 2 when there is one. Without --host no server is needed, and
     times are assumed; a server knows its own URLs, photos and times."""
+    from packshot.catalogue.small_photos import warned
+
     local = _read(manifest, look, scene, preset, style, adapter, here=host is None)
     if host is not None:
         with _client(host) as (client, _):
@@ -98,6 +100,7 @@ def plan(
         made = plan_of(local.read, _costs(profile, local.read.manifest))
         found = list(made.problems)
         answer = _answer(made, local.read.manifest, local.read.items_total)
+    answer = warned(answer, local)
     if problems:
         _write_problems(problems, found)
     _print(answer)
@@ -129,10 +132,11 @@ def run(
         raise BadInput("bad_usage", f"--on-problem must be skip, or left out, got {on_problem!r}")
     local = _read(manifest, look, scene, preset, style, adapter, here=False)
     with _client(host) as (client, server), Progress() as progress:
+        from packshot.catalogue.small_photos import warned
         from packshot.cli.catalogue_run import CatalogueRun
 
         one = CatalogueRun(client, server.url, out, progress)
-        planned = client.catalogues.plan(_manifest_file(local))
+        planned = warned(client.catalogues.plan(_manifest_file(local)), local)
         found = _together(planned.problems, local.read.problems)
         if found:
             _print_problems(found, planned.problems_total + len(found) - len(planned.problems))
@@ -371,8 +375,11 @@ def _print(answer: DryRunAnswer) -> None:
 
 
 def _print_warnings(answer: DryRunAnswer) -> None:
-    for one in answer.warnings:
-        stderr().print(f"warning: {one.column} is {one.value}: {one.rule}. {one.remedy}", markup=False)
+    for one in answer.warnings[:SHOWN_PROBLEMS]:
+        where = f"row {one.row}, {one.column}" if one.row is not None else one.column
+        stderr().print(f"warning: {where} is {one.value}: {one.rule}. {one.remedy}", markup=False)
+    if len(answer.warnings) > SHOWN_PROBLEMS:
+        stderr().print(f"{len(answer.warnings) - SHOWN_PROBLEMS} more warnings: `plan --json` prints them all.")
 
 
 def _print_problems(problems: Sequence[RowProblem], total: int) -> None:

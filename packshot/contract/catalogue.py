@@ -292,6 +292,7 @@ class DryRunAnswer(Answer):
     problems_total: int
     warnings: tuple[RowProblem, ...] = Field(
         (),
-        description="What a channel will probably refuse or warn of, words of `find` that the detector ignores, and "
-        "words of prompts that the engine leaves out. They refuse nothing, so `ok` may be true.",
+        description="What a channel will probably refuse or warn of, such as photos that are too small, words of "
+        "`find` that the detector ignores, and words of prompts that the engine leaves out. They refuse nothing, so "
+        "`ok` may be true.",
     )

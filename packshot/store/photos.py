@@ -12,7 +12,7 @@ from packshot.errors import Unavailable
 from packshot.store.audit_rows import Details, record
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
-from packshot.store.named import known_ids
+from packshot.store.named import IDS_AT_ONCE, known_ids
 from packshot.store.pages import page_of
 from packshot.store.picture_uses import refuse_used
 from packshot.store.projects import hold_project
@@ -97,6 +97,18 @@ class Photos:
         """Those of the ids that are photos of the tenant."""
         with self._database.read() as connection:
             return known_ids(connection, photo, tenant_id, photo_ids)
+
+    def sizes(self, tenant_id: str, photo_ids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """(width, height) in pixels of those of the ids that are photos of the tenant."""
+        found: dict[str, tuple[int, int]] = {}
+        wanted = sorted(set(photo_ids))
+        with self._database.read() as connection:
+            for start in range(0, len(wanted), IDS_AT_ONCE):
+                some = wanted[start : start + IDS_AT_ONCE]
+                query = select(photo.c.id, photo.c.width, photo.c.height)
+                for row in connection.execute(query.where(photo.c.tenant_id == tenant_id, photo.c.id.in_(some))):
+                    found[row.id] = (row.width, row.height)
+        return found
 
     def get(self, tenant_id: str, photo_id: str) -> PhotoRecord:
         """Return the photo. Raises NotFound when it does not exist."""

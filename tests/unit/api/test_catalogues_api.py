@@ -144,6 +144,17 @@ def test_a_dry_run_refuses_what_the_engine_cannot_honour(api: Api, monkeypatch: 
         assert found == ([(f"defaults.{name}", "engine_cannot") for name in look] if refused else [])
 
 
+def test_a_dry_run_warns_of_photos_that_are_too_small_for_a_channel(api: Api) -> None:
+    photo_id = api.photo()["id"]  # 120 x 90 px
+    rows = {"sku": "A", "photo": photo_id}, {"sku": "B", "photo": "b.jpg"}
+    frame = {"defaults": {"canvas": [1024, 1024]}, "deliver": [{"preset": "shopify"}]}
+    made = api.http.post("/v1/catalogues?dry_run=1", json=manifest(*rows, **frame)).json()
+    assert made["ok"], made["problems"]
+    [warning] = made["warnings"]
+    assert (warning["row"], warning["column"], warning["value"]) == (1, "photo", "120x90 px")
+    assert "at least" in warning["rule"]
+
+
 @pytest.mark.parametrize("find", ["", " \u3000", "mug " * 500])
 def test_words_of_a_row_that_cannot_be_a_search_are_a_problem(api: Api, find: str) -> None:
     answer = api.http.post("/v1/catalogues?dry_run=1", json=manifest({"sku": "A", "photo": "a.jpg", "find": find}))
