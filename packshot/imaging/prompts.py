@@ -21,7 +21,9 @@ def check_prompts(prompts: Prompts, width: int, height: int) -> None:
         if not (0 <= x < width and 0 <= y < height)
     ]
     if points:
-        raise BadInput("point_outside", f"points.{points[0]['loc'][1]} {points[0]['msg']}.", errors=points)
+        raise BadInput(
+            "point_outside", f"points.{points[0]['loc'][1]} {points[0]['msg']}; click inside the photo.", errors=points
+        )
     boxes = [
         _error(
             "boxes", index, f"must be x0 < x1 <= {width}, y0 < y1 <= {height} and not negative, got {_box_text(box)}"
@@ -30,7 +32,8 @@ def check_prompts(prompts: Prompts, width: int, height: int) -> None:
         if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height)
     ]
     if boxes:
-        raise BadInput("box_invalid", f"boxes.{boxes[0]['loc'][1]} {boxes[0]['msg']}.", errors=boxes)
+        rule = f"boxes.{boxes[0]['loc'][1]} {boxes[0]['msg']}"
+        raise BadInput("box_invalid", f"{rule}; draw a box inside the photo.", errors=boxes)
 
 
 def _error(field: str, index: int, rule: str) -> FieldError:
