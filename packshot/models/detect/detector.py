@@ -134,7 +134,7 @@ class MiniDetector:
         )
         ids = torch.from_numpy(self.tokenizer([words for _, words in asked])).to(self.device)
         products, boxes = self.network.proposed(joined)
-        chosen = [likeliest(own.sigmoid(), at) for own, at in zip(products, boxes, strict=True)]
+        chosen = [_spread(own.sigmoid(), at) for own, at in zip(products, boxes, strict=True)]
         rows = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([len(part) for part in chosen]))
         rows = rows.to(self.device)
         mended = self.network.mended(joined, torch.cat(chosen), rows)
@@ -163,7 +163,7 @@ class MiniDetector:
         scale = limits / photo / (joined.shape[-1] * PATCH_PX)  # of photo pixels to shares of the input
         if box is None:
             products, at = self.network.proposed(joined)
-            places = likeliest(products[0].sigmoid(), at[0])
+            places = _spread(products[0].sigmoid(), at[0])
             places = self.network.mended(joined, places, torch.zeros(len(places), dtype=torch.long, device=self.device))
         else:
             places = torch.from_numpy(np.array(box, np.float32) * scale)[None].to(self.device)
@@ -179,7 +179,7 @@ class MiniDetector:
         return torch.from_numpy(np.stack(arrays)).to(self.device, torch.float32)
 
 
-def likeliest(products: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+def _spread(products: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
     """The boxes (R, 4) of the likeliest places of a picture, without overlaps: at most PROPOSALS.
 
     `products` (s, s) are probabilities that a place is a product's, and `boxes` (s, s, 4) the products' boxes.

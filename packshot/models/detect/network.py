@@ -3,7 +3,7 @@
     features (B, C, s, s) ─┐
     eighth (B, c, 2s, 2s) ─┴─> joined ─> blocks ─> at each place: is it a product's, and the product's box
                                  ├──> a box's 7 x 7 view ─> blocks ─> a better box
-                                 └──> a box's 5 x 5 view, and its aspect ratio ─> layers ─> how well each phrase fits
+                                 └──> a box's 4 x 4 view, and its aspect ratio ─> linear ─> how well each phrase fits
 
 The phrases are those that the training asked. A request's words choose among them: "my coffee cup" is the phrase
 "coffee cup", and not "cup".
@@ -20,21 +20,19 @@ from packshot.models.engines.word_tokenizer import UNK
 
 WIDE_VIEW, WIDE_CONTEXT = 7, 0.12
 """The side of the view from which a box is mended, and the share of the box that it shows beyond each edge."""
-VIEW, CONTEXT = 5, 0.05
+VIEW, CONTEXT = 4, 0.05
 """The side of the view that is compared with phrases, and what it shows beyond each edge."""
-FAR = 5.0
-"""Numbers of a view count up to so many spreads from their mean."""
-DROP = (0.2, 0.3, 0.2)
-"""The shares of a view's numbers and of both layers' that a step of the training leaves out."""
+ASPECT_WEIGHT = 7.0
+"""The weight of a box's aspect ratio beside each number of its view."""
 
 
 class NameFinder(nn.Module):
     """The network of the drawing above. Boxes are XYXY in shares of the input's side.
 
     `feature_channels` (C) and `detail_channels` (c) are the segmenter's. `width` and `depth` are those of the proposing
-    blocks, `view_width` and `view_depth` those of the mending ones, and `name_width` that of the layers that compare a
-    view with phrases. `phrases` is their number, `phrase_words` the largest number of ids of one, and `vocabulary` the
-    number of word ids. `threshold` is the score from which a box is an answer; the network itself does not use it.
+    blocks, `view_width` and `view_depth` those of the mending ones. `phrases` is their number, `phrase_words` the
+    largest number of ids of one, and `vocabulary` the number of word ids. `threshold` is the score from which a box is
+    an answer; the network itself does not use it.
     """
 
     def __init__(
@@ -49,7 +47,6 @@ class NameFinder(nn.Module):
         depth: int = 4,
         view_width: int = 128,
         view_depth: int = 2,
-        name_width: int = 384,
         threshold: float = 0.5,
     ) -> None:
         super().__init__()
@@ -64,11 +61,7 @@ class NameFinder(nn.Module):
         self.content = nn.Sequential(*(Block(view_width) for _ in range(view_depth)))
         self.better = nn.Linear(WIDE_VIEW**2 * view_width, 4)
         numbers = joined * VIEW**2 + 1
-        self.fits = nn.Sequential(
-            nn.Dropout(DROP[0]), nn.Linear(numbers, name_width), nn.GELU(), nn.LayerNorm(name_width),
-            nn.Dropout(DROP[1]), nn.Linear(name_width, name_width // 2), nn.GELU(),
-            nn.Dropout(DROP[2]), nn.Linear(name_width // 2, phrases),
-        )  # fmt: skip
+        self.fits = nn.Linear(numbers, phrases)
         self.mean: Tensor
         self.spread: Tensor
         self.phrases: Tensor
@@ -106,8 +99,11 @@ class NameFinder(nn.Module):
         return torch.cat([view(joined, boxes, rows, VIEW, CONTEXT).flatten(1), aspect], dim=1)
 
     def standard(self, numbers: Tensor) -> Tensor:
-        """Numbers (R, F) with the mean 0 and the spread 1, none beyond FAR."""
-        return ((numbers - self.mean) / self.spread).clamp(-FAR, FAR)
+        """Numbers (R, F) with the mean 0 and the spread of one over their count; the aspect ratio counts more."""
+        weights = torch.ones_like(self.mean)
+        weights[-1] = ASPECT_WEIGHT
+        scaled: Tensor = (numbers - self.mean) / self.spread * weights / len(self.mean) ** 0.5
+        return scaled
 
     def scores(self, numbers: Tensor, asked: Tensor) -> Tensor:
         """The probability that each of R boxes is what each of Q requests asks for: (R, Q).

@@ -163,7 +163,7 @@ def test_words_choose_the_longest_phrases_that_they_hold(mini: MiniDetector, wor
 def test_words_that_name_no_phrase_score_nothing() -> None:
     network = NameFinder(**CONFIG).eval()
     network.line.copy_(torch.tensor([1.0, 5.0]))
-    scores = network.scores(torch.randn(4, 12 * 25 + 1), torch.tensor([[0.0, 0, 0], [1, 0, 0]]))
+    scores = network.scores(torch.randn(4, 12 * 16 + 1), torch.tensor([[0.0, 0, 0], [1, 0, 0]]))
     assert not scores[:, 0].any()
     assert (scores[:, 1] > 0).all()
 

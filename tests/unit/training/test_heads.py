@@ -231,8 +231,8 @@ def test_labels_are_of_one_product_near_to_far() -> None:
     assert labels(picture.mirrored(), 1)[1][2, 1] == pytest.approx(0, abs=0.02)
 
 
-def test_names_are_learnt_from_what_boxes_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two things that look different, in ten shards; the network tells them apart, and an absent name is low."""
+def test_names_are_learnt_from_what_boxes_show(tmp_path: Path) -> None:
+    """Two things that look different, in ten shards; the regression tells them apart, and an absent name is low."""
     rng = np.random.default_rng(0)
     looks = {"jar": 1.0, "can": -1.0}
     for shard in range(10):
@@ -245,10 +245,7 @@ def test_names_are_learnt_from_what_boxes_show(tmp_path: Path, monkeypatch: pyte
         columns = {"features": features, "eighth": eighth, "cells": cells, "boxes": boxes, "names": called}
         np.savez(tmp_path / f"quick-{shard}.npz", **columns)  # type: ignore[arg-type]
     net = detector.build().eval()
-    in_the_middle = torch.tensor([0.25, 0.25, 0.75, 0.75]).expand(6, 24, 24, 4)
-    monkeypatch.setattr(net, "proposed", lambda _: (torch.zeros(6, 24, 24), in_the_middle))
-    monkeypatch.setattr(net, "mended", lambda _, boxes, __: boxes)
-    said = detector.learn_names(net, tmp_path, epochs=40)
+    said = detector.learn_names(net, tmp_path)
     assert said["balanced"] > 0.9
     joined = torch.zeros(1, 384, 24, 24)
     joined[:, :128, 6:18, 6:18] = looks["can"]
