@@ -142,7 +142,10 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
         graph = LocalGraph(store, settings, freeze=pictures >= FREEZE_FROM)
         app = create_app(store=store, graph=graph, decoder=decoder, settings=settings)
         listener = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error").bind_socket()
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws="none", lifespan="off")
+        # Longer than clients keep a connection: one that closes here in that moment would lose their next request.
+        config = uvicorn.Config(
+            app, log_level="error", timeout_graceful_shutdown=1, timeout_keep_alive=75, ws="none", lifespan="off"
+        )
         server = uvicorn.Server(config)
         producer = Producer(store, graph, decoder, settings, worker=f"one-process-{os.getpid()}")
 

@@ -349,7 +349,9 @@ def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> It
             studio_dir=studio_dir,
         )
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none", lifespan="off")
+            uvicorn.Config(
+                app, log_level="warning", timeout_graceful_shutdown=1, timeout_keep_alive=75, ws="none", lifespan="off"
+            )  # 5 s, as long as httpx keeps a connection, now and then closes one in the moment of its next request
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
