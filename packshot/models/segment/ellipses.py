@@ -233,7 +233,10 @@ def mended(mask: Bools, ellipse: Ellipse, steepness: F32, as_steep: float) -> Bo
             at = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
             piece = pieces[at] == number
             near = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            beside = float(steepness[at][near & rim[at]].mean())
+            own = steepness[at][near & rim[at]]
+            if not own.size:  # the frame cuts the border there
+                continue
+            beside = float(own.mean())
             rows, columns = np.nonzero(piece)
             points = np.stack([columns + at[1].start + 0.5, rows + at[0].start + 0.5], 1)
             if _belongs(ellipse, points, steepness, beside, as_steep, bite=bite):
