@@ -1,8 +1,8 @@
-// The page Trainings: the list of them, a new one from approved pictures, and one that learns.
+// The page Trainings: the list of them, a new one from approved pictures or photos, and one that learns.
 
 import { call, json } from "./api.js";
 import * as frame from "./frame.js";
-import { $, h, icon, say, sorry } from "./widgets.js";
+import { $, dismiss, h, icon, say, sorry } from "./widgets.js";
 import { ago, plural } from "./words.js";
 
 const STATES = { queued: "Waiting", running: "Learning", done: "Done", failed: "Failed", cancelled: "Cancelled" };
@@ -210,6 +210,7 @@ function begin() {
 
   async function send() {
     start.disabled = true;
+    dismiss("start");
     const body = { name: name.value.trim(), kind, tag: tag.value.trim().toLowerCase(), image_ids: [], photo_ids: [], epochs: Number(epochs.value) };
     for (const id of chosen()) body[id.startsWith("ph_") ? "photo_ids" : "image_ids"].push(id);
     if (kind === "dreambooth") body.class_words = what.value.trim();

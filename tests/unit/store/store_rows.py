@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import String, case, cast, func, literal, select, true, update
@@ -13,10 +14,35 @@ from packshot.store.delivered_records import NewDelivered
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
+from packshot.store.training_records import TrainingOrder, TrainingPicture
 from tests.specs import recipe_of, spec_of
 
 NO_VERDICT = Verdict()
 PNG = b"\x89PNG not really, and nobody looks"
+
+
+def training_order(*pictures: TrainingPicture, **changed: Any) -> TrainingOrder:
+    """A LoRA of a look, four epochs of one step for each picture."""
+    order = TrainingOrder(
+        kind="lora",
+        tag="acmelook7",
+        class_words="",
+        init_words="",
+        vectors=1,
+        prior=0,
+        rank=2,
+        text_encoder=False,
+        repeats=1,
+        epochs=4,
+        batch=1,
+        learning_rate=None,
+        samples=(),
+        seed=0,
+        licence="",
+        source=f"{len(pictures)} photos",
+        pictures=pictures,
+    )
+    return replace(order, **changed)
 
 
 def add_photo(

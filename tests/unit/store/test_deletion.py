@@ -17,10 +17,10 @@ from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, Tenant
 from packshot.store.schema import deletion, metadata
 from packshot.store.store import Store
-from packshot.store.training_records import NewTraining, Progress, TrainingOrder, TrainingPicture
+from packshot.store.training_records import NewTraining, Progress, TrainingPicture
 from tests.specs import spec_of
 from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
-from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
+from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask, training_order
 
 SOME = Fingerprint(b"hashes", b"sketch")
 
@@ -83,25 +83,7 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
 
 def _learn(store: Store, tenant: Tenant, photo_id: str, own: bytes) -> None:
     """A training that runs, with its files, and that has used some seconds."""
-    order = TrainingOrder(
-        kind="lora",
-        tag="",
-        class_words="",
-        init_words="",
-        vectors=1,
-        prior=0,
-        rank=4,
-        text_encoder=False,
-        repeats=1,
-        epochs=1,
-        batch=1,
-        learning_rate=None,
-        samples=(),
-        seed=0,
-        licence="",
-        source="a photo",
-        pictures=(TrainingPicture(photo_id, "a mug"),),
-    )
+    order = training_order(TrainingPicture(photo_id, "a mug"))
     store.trainings.add(
         tenant.id, NewTraining(name="learned", engine=f"mini-{tenant.id}", order=order, steps=1), sent={}
     )

@@ -19,34 +19,15 @@ from packshot.store.training_records import (
     NewTraining,
     Progress,
     TrainingClaim,
-    TrainingOrder,
     TrainingPicture,
 )
-from tests.unit.store.store_rows import add_photo
+from tests.unit.store.store_rows import add_photo, training_order
 
 ENGINE = "mini"
 
 
 def add(store: Store, tenant: Tenant, name: str = "Autumn") -> str:
-    order = TrainingOrder(
-        kind="lora",
-        tag="acmelook7",
-        class_words="",
-        init_words="",
-        vectors=1,
-        prior=0,
-        rank=2,
-        text_encoder=False,
-        repeats=1,
-        epochs=4,
-        batch=1,
-        learning_rate=None,
-        samples=(),
-        seed=0,
-        licence="",
-        source="1 photo",
-        pictures=(TrainingPicture(add_photo(store, tenant).id, "a mug"),),
-    )
+    order = training_order(TrainingPicture(add_photo(store, tenant).id, "a mug"))
     new = NewTraining(name=name, engine=ENGINE, order=order, steps=4)
     return store.trainings.add(tenant.id, new, sent={})[0].id
 

@@ -52,8 +52,10 @@ def test_a_training_is_begun_followed_and_cancelled(visit: Callable[..., Visit],
     expect(page.locator("#steps")).to_have_text("4 pictures × 6 / 2 × 10 epochs = 120 steps")
     assert violations(page) == []
     assert overlapping(page) == []
+    expect(page.get_by_role("alert")).to_have_count(1)  # of the request that was lost above
     start.click()
     expect(page.get_by_role("heading", name="Autumn look")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator(".chip")).to_have_text("Waiting")
 
     work = light.api.store.training_work

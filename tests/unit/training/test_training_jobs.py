@@ -35,6 +35,7 @@ from packshot.store.training_records import (
 )
 from packshot.training.jobs.worker import TrainingWorker
 from tests.migrated import migrated_home
+from tests.unit.store.store_rows import training_order
 
 PACK = "tiny-mini"
 SIDE_PX = 64
@@ -71,26 +72,7 @@ def photos_of(store: Store, tenant: Tenant, count: int = 4) -> list[TrainingPict
 
 def order_of(pictures: list[TrainingPicture], **changed: Any) -> TrainingOrder:
     """Eight steps in four epochs."""
-    order = TrainingOrder(
-        kind="lora",
-        tag="acmelook7",
-        class_words="",
-        init_words="",
-        vectors=1,
-        prior=0,
-        rank=2,
-        text_encoder=False,
-        repeats=1,
-        epochs=4,
-        batch=2,
-        learning_rate=None,
-        samples=(),
-        seed=0,
-        licence="CC0-1.0",
-        source="4 photos",
-        pictures=tuple(pictures),
-    )
-    return replace(order, **changed)
+    return training_order(*pictures, **{"batch": 2, "licence": "CC0-1.0", **changed})
 
 
 def add(store: Store, tenant: Tenant, name: str = "Acme look", *, max_s: float | None = None, **changed: Any) -> str:
