@@ -69,7 +69,7 @@ def test_a_training_is_begun_followed_and_cancelled(visit: Callable[..., Visit],
     expect(page.locator(".chip")).to_have_text("Learning")
     expect(page.get_by_text("60 of 120 steps, loss 0.2333")).to_be_visible()
     expect(page.get_by_alt_text("The loss, and the errors")).to_be_visible()
-    page.wait_for_function("[...document.images].every((one) => one.complete && one.naturalWidth)")
+    page.wait_for_function("() => [...document.images].every((one) => one.complete && one.naturalWidth)")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".chip")).to_have_text("Ending")
     new = NewAdapter(
