@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from packshot.contract.verdict import Finding
 from packshot.types import F32, U8, Flat
+from packshot.verdict.colours import apart, lab, slopes
 
 __all__ = ["MAX_EXPANSION", "expansion_finding", "grown"]
 
@@ -44,8 +45,8 @@ def expansion_finding(flat: Flat, scene: U8) -> Finding:
     area = int(np.count_nonzero(product))
     if area == 0:
         return Finding("expansion", "ok", "there is no product that could be painted larger", 0.0)
-    colours = _lab(cv2.resize(flat.rgb, size, interpolation=cv2.INTER_AREA))
-    painted = _lab(cv2.resize(scene, size, interpolation=cv2.INTER_AREA))
+    colours = lab(cv2.resize(flat.rgb, size, interpolation=cv2.INTER_AREA))
+    painted = lab(cv2.resize(scene, size, interpolation=cv2.INTER_AREA))
     share = int(np.count_nonzero(grown(product, colours, painted))) / area
     if share > MAX_EXPANSION:
         detail = f"the scene goes on with the product over {share:.0%} of the product's area; use another seed or words"
@@ -64,10 +65,6 @@ def grown(product: NDArray[np.bool_], colours: F32, painted: F32) -> NDArray[np.
     return _expanded(_going_on(product, colours, painted), _distance(product), reach_px, painted)
 
 
-def _lab(rgb: U8) -> F32:
-    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
-
-
 def _distance(product: NDArray[np.bool_]) -> F32:
     """The distance of each pixel from the product, in pixels."""
     return np.asarray(cv2.distanceTransform((~product).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
@@ -83,14 +80,13 @@ def _going_on(product: NDArray[np.bool_], colours: F32, painted: F32) -> NDArray
     places = np.zeros(int(labels.max()) + 1, np.int64)
     places[labels[inner]] = np.flatnonzero(inner)
     nearest = colours.reshape(-1, 3)[places[labels]]
-    alike = np.linalg.norm(painted - nearest, axis=-1) <= NEAR_LEVELS
-    return np.asarray(alike & ~product, np.bool_)
+    return np.asarray((apart(painted, nearest) <= NEAR_LEVELS) & ~product, np.bool_)
 
 
 def _expanded(alike: NDArray[np.bool_], distance: F32, reach_px: int, painted: F32) -> NDArray[np.bool_]:
     """The pixels of all pieces that begin at the outline, end within reach, and have a crisp edge there."""
     _, labels = cv2.connectedComponents(alike.astype(np.uint8), connectivity=4)
-    steps = np.hypot(*(np.linalg.norm(_slope(painted, axis), axis=-1) for axis in (0, 1)))
+    steps = slopes(painted)
     found = np.zeros(alike.shape, np.bool_)
     for label in np.unique(labels[alike & (distance <= EDGE_PX + 1)]):
         piece = labels == label
@@ -101,8 +97,3 @@ def _expanded(alike: NDArray[np.bool_], distance: F32, reach_px: int, painted: F
         if around.any() and float(np.median(steps[around])) >= CRISP_LEVELS:
             found |= beyond
     return found
-
-
-def _slope(painted: F32, axis: int) -> F32:
-    """The difference of the colours one pixel before and one behind, along an axis."""
-    return np.roll(painted, -1, axis) - np.roll(painted, 1, axis)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from packshot.contract.verdict import Finding
 from packshot.types import F32
+from packshot.verdict.colours import apart, slopes
 from packshot.verdict.expansion import grown
 from packshot.verdict.seen import Seen, share_box
 
@@ -69,13 +70,12 @@ def _second(seen: Seen, area: int, strange: NDArray[np.bool_]) -> NDArray[np.boo
     if not len(palette):
         return None
     beside = seen.distance > EDGE_PX
-    gaps = np.stack([np.linalg.norm(seen.scene - colour, axis=-1) for colour in palette])
+    gaps = np.stack([apart(seen.scene, colour) for colour in palette])
     nearest = gaps.argmin(axis=0)
     alike = (gaps.min(axis=0) <= NEAR_LEVELS) & beside & strange
     closed = cv2.morphologyEx(alike.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     closed = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) & beside.astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    steps = np.hypot(*(np.linalg.norm(_slope(seen.scene, axis), axis=-1) for axis in (0, 1)))
     for label in sorted(range(1, count), key=lambda one: -int(stats[one, cv2.CC_STAT_AREA])):
         covered = int(stats[label, cv2.CC_STAT_AREA])
         if covered < LEAST_SHARE * area:
@@ -88,7 +88,7 @@ def _second(seen: Seen, area: int, strange: NDArray[np.bool_]) -> NDArray[np.boo
         if float(np.minimum(held, shares).sum()) < MIN_OF_COLOURS:
             continue
         around = (cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~piece & beside
-        if around.any() and float(np.median(steps[around])) >= CRISP_LEVELS:
+        if around.any() and float(np.median(slopes(seen.scene)[around])) >= CRISP_LEVELS:
             return np.asarray(piece, np.bool_)
     return None
 
@@ -109,12 +109,12 @@ def _palette(colours: F32) -> tuple[F32, F32]:
 def _strange(seen: Seen) -> NDArray[np.bool_]:
     """The scene's pixels that are neither what their row usually shows, nor this in the product's shadow, bool hxw."""
     usual = _usual(seen.scene, seen.distance > EDGE_PX)
-    apart = np.linalg.norm(seen.scene - usual, axis=-1) >= APART_LEVELS
-    light = np.clip(seen.scene[..., 0] / np.maximum(usual[..., 0], 1.0), 0.0, 1.0)
-    tinted = np.linalg.norm(seen.scene[..., 1:] - usual[..., 1:] * light[..., None], axis=-1)
+    unusual = apart(seen.scene, usual) >= APART_LEVELS
+    light = np.clip(seen.scene[..., 0] / np.maximum(usual[..., 0], 1.0), 0.0, 1.0).astype(np.float32)
+    tinted = apart(seen.scene[..., 1:], usual[..., 1:] * light[..., None])
     low = np.arange(seen.size[1])[:, None] > seen.box[3] - SHADOW_RISE * (seen.box[3] - seen.box[1])
     shaded = (light < 1) & (tinted <= SHADOW_LEVELS) & low
-    return np.asarray(apart & ~shaded & ~seen.product, np.bool_)
+    return np.asarray(unusual & ~shaded & ~seen.product, np.bool_)
 
 
 def _usual(scene: F32, beside: NDArray[np.bool_]) -> F32:
@@ -137,7 +137,3 @@ def _leaves(stats: NDArray[np.int32], size: tuple[int, int]) -> bool:
 def _compact(piece: NDArray[np.bool_], covered: int) -> bool:
     points = cv2.findNonZero(piece.astype(np.uint8))
     return covered >= MIN_COMPACT * max(1.0, cv2.contourArea(cv2.convexHull(points)))
-
-
-def _slope(scene: F32, axis: int) -> F32:
-    return np.roll(scene, -1, axis) - np.roll(scene, 1, axis)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from packshot.contract.verdict import Finding
 from packshot.types import F32
+from packshot.verdict.colours import apart
 from packshot.verdict.seen import Seen, share_box
 
 __all__ = ["indistinct_finding"]
@@ -38,7 +39,7 @@ def indistinct_finding(seen: Seen) -> Finding:
     known = outline & behind_seen & before_seen
     if not known.any():
         return Finding("indistinct", "ok", "the product is too small to be compared with its scene", 0.0)
-    alike = known & (np.linalg.norm(behind - before, axis=-1) <= ALIKE_LEVELS)
+    alike = known & (apart(behind, before) <= ALIKE_LEVELS)
     share = int(np.count_nonzero(alike)) / int(np.count_nonzero(known))
     if share <= MAX_ALIKE:
         return Finding("indistinct", "ok", f"product and scene look alike along {share:.0%} of the outline", share)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packshot.types import F32, U8, BoxXYXY, Flat
+from packshot.verdict.colours import lab
 
 __all__ = ["Seen", "share_box"]
 
@@ -47,10 +48,10 @@ class Seen:
         rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         shown, painted = (
-            _lab(np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.uint8))
+            lab(np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.uint8))
             for one in (picture[..., :3], scene)
         )
-        return cls(_lab(np.asarray(small[..., :3], np.uint8)), shown, painted, cover, box)
+        return cls(lab(np.asarray(small[..., :3], np.uint8)), shown, painted, cover, box)
 
     @cached_property
     def product(self) -> NDArray[np.bool_]:
@@ -74,7 +75,3 @@ def share_box(box: tuple[float, float, float, float], size: tuple[int, int]) -> 
     x0, x1 = (round(min(max(side / width, 0.0), 1.0), 4) for side in (box[0], box[2]))
     y0, y1 = (round(min(max(side / height, 0.0), 1.0), 4) for side in (box[1], box[3]))
     return x0, y0, x1, y1
-
-
-def _lab(rgb: U8) -> F32:
-    return np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb).astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
