@@ -145,6 +145,7 @@ def expansion(segmenter: Segmenter, shots: Sequence[DrawnShot], pictures: Sequen
 
     `expansion` prompts with the product's box, which limits the mask when masks are refined. `expansion_unbounded`
     prompts with three points. `drawn_*` are the same values for drawn scenes, which show the segmenter's own error.
+    `expansion_added` is what painted pictures have more than drawn ones, by box: the painter's part.
     """
     grown: dict[str, list[float]] = {}
     for shot, picture in zip(shots, pictures, strict=True):
@@ -159,4 +160,7 @@ def expansion(segmenter: Segmenter, shots: Sequence[DrawnShot], pictures: Sequen
                 outside = np.count_nonzero((candidates[0].mask.pixels > 0) & ~truth)
                 grown.setdefault(name + kind, []).append(outside / np.count_nonzero(truth))
     figures = {name: round(float(np.mean(values)), 4) for name, values in grown.items()}
-    return figures | {"expansion_median": round(float(np.median(grown["expansion"])), 4)}
+    return figures | {
+        "expansion_median": round(float(np.median(grown["expansion"])), 4),
+        "expansion_added": round(figures["expansion"] - figures["drawn_expansion"], 4),
+    }
