@@ -24,6 +24,8 @@ from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
 Stage = Literal[
     "gateway",
+    "photo_decoder",
+    "producer",
     "sam_encoder",
     "mask_decoder",
     "detector",
@@ -33,7 +35,9 @@ Stage = Literal[
     "generator",
     "finisher",
     "director",
+    "trainer",
 ]
+"""The names in `cluster.stages`, which this package may not import; a test compares the two."""
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "designer": ("upload", "click", "cutout", "shot", "touchup", "clip"),

@@ -3,15 +3,16 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from cluster.stages import DEPLOYMENTS
 from loadtest.errors import Refused
 from loadtest.run.target import check_host
-from loadtest.scenarios.scenario import drawing, load_scenario, parse, scenario_names
+from loadtest.scenarios.scenario import Stage, drawing, load_scenario, parse, scenario_names
 from packshot.cli import app
 
 PROBES: dict[str, Any] = {
@@ -52,6 +53,10 @@ def test_the_scenarios_of_the_plan_ship() -> None:
     assert {"smoke", "orders", "agency-monday", "flash-sale", "catalogue-night", "soak", "poison", "faults"} == set(
         scenario_names()
     )
+
+
+def test_a_fault_may_hit_every_deployment() -> None:
+    assert get_args(Stage) == DEPLOYMENTS
 
 
 @pytest.mark.parametrize("name", scenario_names())
