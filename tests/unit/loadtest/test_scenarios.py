@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from cluster.stages import DEPLOYMENTS
 from loadtest.errors import Refused
 from loadtest.run.target import check_host
-from loadtest.scenarios.scenario import Stage, drawing, load_scenario, parse, scenario_names
+from loadtest.scenarios.drawing import draw
+from loadtest.scenarios.scenario import Stage, load_scenario, parse, scenario_names
 from packshot.cli import app
 
 PROBES: dict[str, Any] = {
@@ -65,7 +66,7 @@ def test_a_scenarios_header_draws_its_timeline(name: str) -> None:
 
     text = resources.files("loadtest").joinpath("scenarios", f"{name}.yaml").read_text("utf-8")
     header = [line.removeprefix("#").removeprefix(" ").rstrip() for line in text.splitlines() if line.startswith("#")]
-    drawn = drawing(load_scenario(name))
+    drawn = draw(load_scenario(name))
     assert header == [line.rstrip() for line in drawn], "\n".join(f"# {line}".rstrip() for line in drawn)
 
 
