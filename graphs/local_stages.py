@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -20,13 +21,14 @@ from packshot.shots.adapters import AdapterShelf
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish, finish_repaint
+from packshot.shots.painting import paint_scene, scene_of
 from packshot.shots.pictures import PictureFile
 from packshot.shots.references import ReferenceReader
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedRepaint, Proofread, RepaintOrder, TextOrder
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
 from packshot.telemetry.traces import span
-from packshot.types import F32, Brief, ConditionMaps, EdgeMap, Framing, Scene, Understanding
+from packshot.types import F32, Brief, ConditionMaps, EdgeMap, Framing, Understanding
 
 __all__ = ["LocalStages", "PixelWork"]
 
@@ -34,8 +36,6 @@ Result = TypeVar("Result")
 
 MAX_ROWS = 16
 """Most batch rows of a step, as in a replica of the generator."""
-
-PREVIEW_EVERY_S = 2.0
 
 
 class PixelWork:
@@ -123,29 +123,15 @@ class LocalStages:
         if brief.engine not in self._manifests:
             raise not_served(brief.engine, self._manifests)
         painter = await self._painter_of(brief.engine)
-        reported: asyncio.Queue[Step | None] = asyncio.Queue()
-        edges = edges or EdgeMap.none(fitted.repaint)
         adapters = await self._shelf(brief.engine).of(brief.adapters) if brief.adapters else ()
-        scene = Scene(
-            fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references, adapters
-        )
-        rendering: asyncio.Task[Rendered] = asyncio.create_task(
-            painter.render(
-                scene,
-                lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
-                preview_every_s=PREVIEW_EVERY_S,
-                interactive=interactive,
-                alone=alone,
-            )
-        )
-        rendering.add_done_callback(lambda _: reported.put_nowait(None))
-        try:
-            while (step := await reported.get()) is not None:
-                yield step
-            render, timing_ms = await rendering
-            yield Painted(render, await asyncio.to_thread(self._models.stamp, brief.engine), timing_ms)
-        finally:
-            rendering.cancel()
+        scene = scene_of(fitted, edges, brief, maps, references, adapters)
+        async with aclosing(paint_scene(painter, scene, interactive=interactive, alone=alone)) as painting:
+            async for update in painting:
+                if isinstance(update, Rendered):
+                    stamp = await asyncio.to_thread(self._models.stamp, brief.engine)
+                    yield Painted(update.render, stamp, update.milliseconds)
+                else:
+                    yield update
 
     async def _painter_of(self, name: str) -> Painter:
         """The painter of an engine, made at its first scene. An engine that paints nothing may be dropped for it."""

@@ -239,7 +239,7 @@ class LocalGraph(PackAnswers):
         try:
             return await self._director.run_next()
         finally:
-            self._ended.tell()
+            self._ended.notify()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)

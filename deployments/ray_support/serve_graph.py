@@ -192,7 +192,7 @@ class ServeGraph(PackAnswers):
         except Exception as error:  # noqa: BLE001 - the shot is in the store, and the director's poll finds it
             log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
         finally:
-            self._ended.tell()
+            self._ended.notify()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)
