@@ -13,16 +13,15 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
-from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
-from deployments.ray_support.gpu import device_of_share
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.model_place import model_place
 from deployments.ray_support.sleeping import sleeping
 from deployments.sam_encoder import Encoded
 from packshot.batching import MicroBatcher
 from packshot.errors import BadInput
 from packshot.imaging.codec import read_photo
 from packshot.models.detect import NOT_HERE
-from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.types import Embedding, Found, Photo, Words
@@ -43,14 +42,13 @@ class DetectorDeployment:
 
         leave_evidence()
         settings = Settings()
-        thread = model_thread(threads, end_on_device_fault)
-        device = device_of_share(settings.device)
+        place = model_place(threads, settings, needs_share=False)
         self._find_named = find_named
-        self._detector = load_detector(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
+        self._detector = load_detector(find_pack(pack, settings), place.device, place.dtype)
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Photo | Embedding, Words], Found] = MicroBatcher(
-            self._find_batch, max_batch_size=1, thread=thread
+            self._find_batch, max_batch_size=1, thread=place.thread
         )
 
     def reconfigure(self, user_config: dict[str, int]) -> None:

@@ -9,32 +9,31 @@ Progress is streamed to the caller. Closing the stream frees the scene's batch r
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
-from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
-from deployments.ray_support.gpu import cap_share
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.model_place import model_place
 from packshot.adapters import AdapterAsset, SceneAdapter
 from packshot.batching import Painter, RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.errors import BadInput
-from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.references import References
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
 from packshot.shots.adapters import AdapterShelf
+from packshot.shots.painting import paint_scene, scene_of
 from packshot.store.assets import Assets
-from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
+from packshot.types import Brief, ConditionMaps, EdgeMap
 
 REPORT_EVERY_S = 0.5
-PREVIEW_EVERY_S = 2.0
 ROWS_OF_A_GUIDED_SCENE = 2
 MULTIPLEXED = 64
 """The adapters that a replica names to the router, the last used ones. Their memory is bounded by the shelf."""
@@ -74,9 +73,7 @@ class GeneratorDeployment:
         """Load the pack's engine on this replica's device, and measure its batch curve."""
         from packshot.models.engines.loading import load_engine
 
-        thread = model_thread(threads, end_on_device_fault)
-        device = cap_share(settings.device)
-        dtype = pick_dtype(device, settings.dtype)
+        thread, device, dtype = model_place(threads, settings)
         self._stamp = EngineStamp(
             pack=pack.hashes(pack.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
         )
@@ -118,34 +115,16 @@ class GeneratorDeployment:
     ) -> AsyncIterator[Step | Painted]:
         """Paint a scene. Yields step 0 at once, then at most two steps per second and every step with a preview, and
         last the painted scene."""
-        edges = edges or EdgeMap.none(fitted.repaint)
-        adapters = await self._loaded(brief.adapters)
-        scene = Scene(
-            fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references, adapters
-        )
-        reported: asyncio.Queue[Step | None] = asyncio.Queue()
-        rendering: asyncio.Task[Rendered] = asyncio.create_task(
-            self._painter.render(
-                scene,
-                lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
-                preview_every_s=PREVIEW_EVERY_S,
-                interactive=interactive,
-                alone=alone,
-            )
-        )
-        rendering.add_done_callback(lambda _: reported.put_nowait(None))
+        scene = scene_of(fitted, edges, brief, maps, references, await self._loaded(brief.adapters))
         yielded_at = 0.0
-        try:
-            yield Step(0, brief.steps)  # so that the director knows that the engine is awake
-            while (step := await reported.get()) is not None:
-                now = time.monotonic()
-                if step.preview is not None or now - yielded_at >= REPORT_EVERY_S:
-                    yielded_at = now
-                    yield step
-            render, timing_ms = await rendering
-            yield Painted(render, self._stamp, timing_ms)
-        finally:
-            rendering.cancel()
+        yield Step(0, brief.steps)  # so that the director knows that the engine is awake
+        async with aclosing(paint_scene(self._painter, scene, interactive=interactive, alone=alone)) as painting:
+            async for update in painting:
+                if isinstance(update, Rendered):
+                    yield Painted(update.render, self._stamp, update.milliseconds)
+                elif update.preview is not None or time.monotonic() - yielded_at >= REPORT_EVERY_S:
+                    yielded_at = time.monotonic()
+                    yield update
 
     async def _loaded(self, adapters: tuple[AdapterAsset, ...]) -> tuple[SceneAdapter, ...]:
         """The adapters on this replica's device. Raises BadInput `adapter_mismatch`, and NotFound."""

@@ -11,14 +11,13 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
-from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
-from deployments.ray_support.gpu import cap_share
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.model_place import model_place
 from deployments.sam_encoder import Encoded
 from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
 from packshot.imaging.codec import read_mask
-from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.shots.segmented import new_mask
 from packshot.store.assets import Assets
@@ -49,13 +48,12 @@ class MaskDecoderDeployment:
 
         leave_evidence()
         settings = Settings()
-        thread = model_thread(threads, end_on_device_fault)
-        device = cap_share(settings.device)
-        _, self._decoder = load_segmenter(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
+        place = model_place(threads, settings)
+        _, self._decoder = load_segmenter(find_pack(pack, settings), place.device, place.dtype)
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(
-            self._decode_batch, max_batch_size=1, thread=thread
+            self._decode_batch, max_batch_size=1, thread=place.thread
         )
 
     def reconfigure(self, user_config: dict[str, int]) -> None:

@@ -15,13 +15,12 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
-from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
-from deployments.ray_support.gpu import cap_share
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.model_place import model_place
 from deployments.ray_support.sleeping import BY_SESSION
 from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
-from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.types import Embedding, Photo
@@ -60,16 +59,15 @@ class SamEncoderDeployment:
 
         leave_evidence()
         settings = Settings()
-        thread = model_thread(threads, end_on_device_fault)
-        device = cap_share(settings.device)
-        self._encoder, _ = load_segmenter(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
+        place = model_place(threads, settings)
+        self._encoder, _ = load_segmenter(find_pack(pack, settings), place.device, place.dtype)
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._cache: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
         self._batcher: MicroBatcher[Photo, Embedding] = MicroBatcher(
-            self._encode_batch, max_batch_size=1, thread=thread
+            self._encode_batch, max_batch_size=1, thread=place.thread
         )
 
     def reconfigure(self, user_config: dict[str, int]) -> None:

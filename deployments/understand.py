@@ -12,11 +12,10 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
-from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
-from deployments.ray_support.gpu import device_of_share
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.model_place import model_place
 from deployments.ray_support.sleeping import sleeping
-from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles
 from packshot.shots.understand import Understandings
@@ -40,13 +39,12 @@ class UnderstandDeployment:
 
         leave_evidence()
         settings = Settings()
-        thread = model_thread(threads, end_on_device_fault)
-        device = device_of_share(settings.device)
-        geometry = load_geometry(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
+        place = model_place(threads, settings, needs_share=False)
+        geometry = load_geometry(find_pack(pack, settings), place.device, place.dtype)
         self._understander = Understander(geometry)
         self._meter = RayMeter()
         self._products = Understandings(
-            Assets(settings.asset_root), self._understand_batch, max_batch_size=1, thread=thread
+            Assets(settings.asset_root), self._understand_batch, max_batch_size=1, thread=place.thread
         )
 
     def reconfigure(self, user_config: dict[str, int]) -> None:

@@ -99,11 +99,11 @@ def _template(manifest: Manifest, values: dict[str, Any]) -> str:
     settings = manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"].startswith(f"{NAME}-settings")
     if settings:
         values["settings"] = dict(manifest["data"])
-    told = _replaced(manifest, (), manifest["kind"], put)
+    template = _replaced(manifest, (), manifest["kind"], put)
     if settings:
-        told["data"] = "TOKENSETTINGS"
+        template["data"] = "TOKENSETTINGS"
         taken["TOKENSETTINGS"] = SETTINGS
-    text = _dump(told).replace("{{", '{{ "{{" }}')
+    text = _dump(template).replace("{{", '{{ "{{" }}')
     for token, action in taken.items():
         text = text.replace(token, action)
     return text.replace("TOKENHASH", SETTINGS_HASH)

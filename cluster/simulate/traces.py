@@ -43,11 +43,11 @@ PICTURES = (1, 2, 2, 4)
 PHOTO_SHARE = 0.4
 """Share of interactive shots with a new photo."""
 GEOMETRY_EVERY = 5
-"""One of so many interactive shots needs its product's geometry. An assumption."""
+"""One in this many interactive shots needs its product's geometry. An assumption."""
 WORDS_EVERY = 10
-"""For one of so many interactive shots words are sent, if it has a new photo. An assumption."""
+"""For one in this many interactive shots, words are sent, if it has a new photo. An assumption."""
 REFERENCES_EVERY = 10
-"""One of so many interactive shots follows reference pictures. An assumption."""
+"""One in this many interactive shots follows reference pictures. An assumption."""
 TENANTS = 5
 
 

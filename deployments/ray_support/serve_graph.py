@@ -12,8 +12,7 @@ import contextvars
 import logging
 import math
 import time
-from collections.abc import Collection, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
 from ray import serve
@@ -26,18 +25,14 @@ from deployments.ray_support.metrics import node_metrics, report
 from deployments.ray_support.status import application_overview
 from packshot.api.decoding import StoredPhoto
 from packshot.api.graph import Segmented
-from packshot.contract.engines import EngineInfo
+from packshot.api.pack_answers import PackAnswers
 from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.delivery.provenance import C2paFound
 from packshot.delivery.signing import signing_key_id
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
-from packshot.models.adapters.base import AdapterFit, check_base
-from packshot.models.adapters.file import AdapterFile
-from packshot.models.detect.phrases import Phrases, find_phrases
-from packshot.models.engines.prompt_words import PromptReading, PromptWords
-from packshot.models.packs.served import Served, detector_pack, find_engines
+from packshot.models.packs.served import Served
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
@@ -46,7 +41,6 @@ from packshot.shots.stages import Examined, Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
-from packshot.training.jobs.check import check_training
 from packshot.types import Found, Prompts, Stroke, Words
 
 log = logging.getLogger("ray.serve")
@@ -83,7 +77,7 @@ class ServeDecoder:
         return await retry_once(lambda: self._photo_decoder.read_manifest.remote(data, anchors))
 
 
-class ServeGraph:
+class ServeGraph(PackAnswers):
     """The API's `Graph` over Serve handles."""
 
     def __init__(
@@ -99,13 +93,10 @@ class ServeGraph:
         *,
         trains: bool = False,
     ) -> None:
+        super().__init__(served, settings)
         self.trains = trains
-        self._packs = find_engines(served, settings)
-        self._engines = tuple(pack.summary() for pack in self._packs.values())
         self.signing_key_id = signing_key_id(settings)
         self._generators = served.generators
-        self._detector_pack = detector_pack(served, settings)
-        self._detector_reads = self._detector_pack.manifest.detector_reads
         self._store = store
         self._encoder = with_context(encoder)
         self._mask_decoder = with_context(mask_decoder)
@@ -143,31 +134,11 @@ class ServeGraph:
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
 
-    @property
-    def finds_words(self) -> bool:
-        return self._detector_reads is not None
-
-    @cached_property
-    def _phrases(self) -> Phrases | None:
-        return find_phrases(self._detector_pack)
-
-    def read_words(self, text: str) -> tuple[list[str], list[str]]:
-        return (text.split(), []) if self._phrases is None else self._phrases.read(text)
-
-    @cached_property
-    def _prompt_words(self) -> PromptWords:
-        return PromptWords(self._packs)
-
-    def read_prompt(
-        self, engine: str, prompt: str, triggers: Collection[str] = (), learned: Collection[str] = ()
-    ) -> PromptReading:
-        return self._prompt_words.read(engine, prompt, triggers, learned)
-
     async def find(self, photo: PhotoRecord, words: Words) -> Found:
         encoder = self._encoder.options(session_id=photo.id)
 
         async def look() -> Found:
-            if self._detector_reads == "photo":
+            if self.detector_reads == "photo":
                 found: Found = await self._detector.find.remote(photo.asset_key, words)
                 return found
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
@@ -221,19 +192,10 @@ class ServeGraph:
         except Exception as error:  # noqa: BLE001 - the shot is in the store, and the director's poll finds it
             log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
         finally:
-            self._ended.tell()
+            self._ended.notify()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self._ended.wait(timeout_s)
-
-    async def check_adapter(self, engine: str, file: AdapterFile) -> AdapterFit:
-        return await asyncio.to_thread(check_base, file, self._packs[engine])
-
-    async def check_training(self, engine: str, tag: str) -> None:
-        await asyncio.to_thread(check_training, self._packs[engine], tag)
-
-    def engines(self) -> tuple[EngineInfo, ...]:
-        return self._engines
 
     async def metrics(self) -> str:
         if time.monotonic() - self._gauges_at > GAUGES_FOR_S:

@@ -25,11 +25,6 @@ class WorkerThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self.clock = CallClock()
 
-    @property
-    def busy_s(self) -> float:
-        """Seconds that the longest running call has run, for the health check; 0 when all threads are free."""
-        return self.clock.busy_s
-
     async def run(self, call: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs) -> Result:
         """Run `call` on a thread and return its result."""
 

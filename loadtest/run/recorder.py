@@ -192,8 +192,8 @@ class Recorder:
         Only a record with its `request` can be rendered again: touch-ups and clips are not sampled.
         """
         created, started, finished = record["times"]
-        told = record.get("position")
-        self.shots.append(Shot(record["shot"], record["c"], record["t"], told, created, started, finished))
+        position = record.get("position")
+        self.shots.append(Shot(record["shot"], record["c"], record["t"], position, created, started, finished))
         images = {url for url, _ in record["pictures"]}
         double = bool(images & self._seen_images)
         self._seen_images |= images

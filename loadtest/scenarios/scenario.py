@@ -7,10 +7,8 @@ personas and sets their parameters.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from importlib import resources
-from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +22,8 @@ from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
 Stage = Literal[
     "gateway",
+    "photo_decoder",
+    "producer",
     "sam_encoder",
     "mask_decoder",
     "detector",
@@ -33,7 +33,9 @@ Stage = Literal[
     "generator",
     "finisher",
     "director",
+    "trainer",
 ]
+"""The names in `cluster.stages`, which this package may not import; a test compares the two."""
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "designer": ("upload", "click", "cutout", "shot", "touchup", "clip"),
@@ -44,9 +46,6 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 """The classes of answers that each persona may have. Each class has its own histogram and its own bounds."""
 SHOT_CLASSES = ("shot", "api_shot", "catalogue_shot")
-COLUMNS = 64
-ROWS = 4
-_EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 def _rising(range_: tuple[int, int]) -> tuple[int, int]:
@@ -377,26 +376,3 @@ def _error_texts(error: ValidationError) -> Iterator[str]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def drawing(scenario: Scenario) -> list[str]:
-    """The timeline as lines of text: load over time, phases and faults. The header of a scenario's file repeats it."""
-    planned = scenario.planned()
-    loads = [planned.load_at((column + 0.5) * scenario.seconds / COLUMNS) for column in range(COLUMNS)]
-    highest = max(loads) or 1.0
-    lines = []
-    for row in reversed(range(ROWS)):
-        cells = (min(8, max(0, round(load / highest * ROWS * 8) - row * 8)) for load in loads)
-        mark = f"×{highest:.3g}" if row == ROWS - 1 else ""
-        lines.append(f"{mark:>6} ┤{''.join(_EIGHTHS[cell] for cell in cells)}")
-    starts = list(accumulate((phase.seconds for phase in scenario.timeline), initial=0.0))
-    columns = [math.floor(at / scenario.seconds * COLUMNS) for at in starts]
-    names = (
-        f"|{phase.name}"[: end - column].ljust(end - column)
-        for phase, column, end in zip(scenario.timeline, columns, columns[1:], strict=False)
-    )
-    lines.append(f"        {''.join(names)}")
-    found = (f"{phase.name} {phase.seconds:g} s{' (warm-up)' if phase.warm_up else ''}" for phase in scenario.timeline)
-    lines.append(f"        {', '.join(found)}")
-    lines += [f"        {fault.at_s:g} s: {fault.words}" for fault in scenario.chaos]
-    return [line.rstrip() for line in lines]

@@ -46,7 +46,7 @@ MAX_SHOWN_PX = 4 * 4096 * 4096
 """Pixels that a shot's layers may cover together: four times the largest canvas."""
 
 CUTOUTS_OF_PHOTOS = 4
-"""The cutouts of a shot may together have so many times the pixels of the largest photo."""
+"""The cutouts of a shot may together have this many times the pixels of the largest photo."""
 
 _ADAPTER_TAG = re.compile(r"<(?:lora|lyco|hypernet)\s*:[^>]*>?", re.IGNORECASE)
 """How other programs name adapters inside a prompt."""
@@ -257,8 +257,8 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)
     if errors:
-        told = "; ".join(f"{'.'.join(map(str, row['loc']))} {row['msg']}" for row in errors)
-        raise BadInput("invalid_request", told, errors=errors)
+        detail = "; ".join(f"{'.'.join(map(str, row['loc']))} {row['msg']}" for row in errors)
+        raise BadInput("invalid_request", detail, errors=errors)
     return spec
 
 

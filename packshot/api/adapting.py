@@ -67,9 +67,9 @@ def _refuse_one_trigger(records: Iterable[AdapterRecord]) -> None:
             raise _refused("invalid_request", f"{rule}; change one by PATCH /v1/adapters")
 
 
-def _refused(code: str, told: str, at: int | None = None) -> BadInput:
+def _refused(code: str, message: str, at: int | None = None) -> BadInput:
     loc: list[str | int] = ["adapters"] if at is None else ["adapters", at]
-    return BadInput(code, f"{told}.", errors=[{"loc": loc, "msg": told}])
+    return BadInput(code, f"{message}.", errors=[{"loc": loc, "msg": message}])
 
 
 def adapters_of(asked: Sequence[AdapterIn]) -> tuple[AdapterUse, ...]:

@@ -51,6 +51,6 @@ def check_sampler(field: str, sampler: Sampler | None, engine: EngineInfo) -> No
 def cannot(engine: EngineInfo, field: str, rule: str, value: object) -> BadInput:
     """The refusal of a field: `rule` says which capability its value needs."""
     shown = str(value) if len(str(value)) <= 40 else f"{str(value)[:40]}…"
-    told = f"{rule}, which engine {engine.name!r} lacks, got {shown!r}"
+    message = f"{rule}, which engine {engine.name!r} lacks, got {shown!r}"
     remedy = "leave it out, or use an engine that lists it (GET /v1/engines)"
-    return BadInput("engine_cannot", f"{field} {told}; {remedy}.", errors=[{"loc": [field], "msg": told}])
+    return BadInput("engine_cannot", f"{field} {message}; {remedy}.", errors=[{"loc": [field], "msg": message}])

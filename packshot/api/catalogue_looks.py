@@ -118,8 +118,8 @@ async def _axis(found: _Found, axis: Axis, problems: list[RowProblem]) -> Axis:
     """The axis with the styles and adapters of its values. A style's adapters become those of its value."""
     styles, adapters = dict(axis.styles), dict(axis.adapters)
     for value in dict.fromkeys((*styles, *adapters)):
-        told = _told(problems, f"axes.{axis.name}", value)
-        style, used = await _either(found, styles.get(value), adapters.get(value), told)
+        note = _note_of(problems, f"axes.{axis.name}", value)
+        style, used = await _either(found, styles.get(value), adapters.get(value), note)
         styles.pop(value, None)
         adapters.pop(value, None)
         if style is not None:
@@ -134,29 +134,29 @@ async def _item(found: _Found, item: Item, row: int, problems: list[RowProblem])
     if item.style is None and not item.adapters:
         return item
 
-    def told(column: str, value: str, error: PackshotError) -> None:
+    def note(column: str, value: str, error: PackshotError) -> None:
         problems.append(refused(error, row, item.sku, column, value))
 
-    style, adapters = await _either(found, item.style, item.adapters, told)
+    style, adapters = await _either(found, item.style, item.adapters, note)
     own = adapters if adapters or item.adapters is not None else None
     return item.model_copy(update={"style": style, "adapters": own})
 
 
-def _told(problems: list[RowProblem], axis: str, value: str) -> Callable[[str, str, PackshotError], None]:
-    """How a refusal of an axis's value is told."""
+def _note_of(problems: list[RowProblem], axis: str, value: str) -> Callable[[str, str, PackshotError], None]:
+    """What notes the refusal of an axis's value among the problems."""
 
-    def told(column: str, text: str, error: PackshotError) -> None:
+    def note(column: str, text: str, error: PackshotError) -> None:
         name = "styles" if column == "style" else column
         problems.append(refused(error, None, None, f"{axis}.{name}.{value}", text))
 
-    return told
+    return note
 
 
 async def _either(
     found: _Found,
     style: ShotStyleIn | None,
     adapters: list[AdapterIn] | None,
-    told: Callable[[str, str, PackshotError], None],
+    note: Callable[[str, str, PackshotError], None],
 ) -> tuple[ShotStyleIn | None, list[AdapterIn]]:
     """The style and the adapters, each found alone, so that a refusal names the one that it is about."""
     used: list[AdapterIn] = []
@@ -164,13 +164,13 @@ async def _either(
         try:
             used = (await found.of(None, adapters))[1]
         except (BadInput, NotFound) as error:
-            told("adapters", _ids(adapters), error)
+            note("adapters", _ids(adapters), error)
     if style is not None:
         try:
             style, of_style = await found.of(style, [] if adapters is not None else None)
             used = used or of_style
         except (BadInput, NotFound) as error:
-            told("style", style.style_id or "" if style else "", error)
+            note("style", style.style_id or "" if style else "", error)
             style = None
     return style, used
 
@@ -181,7 +181,7 @@ def _crowded(manifest: Manifest, engine: EngineInfo) -> list[RowProblem]:
         scenes = combinations(manifest.axes)
     except BadInput:  # the plan has it as a problem
         return []
-    problems, told = [], set[str]()
+    problems, seen = [], set[str]()
     for scene in scenes:
         adapters = adapters_of_scene(manifest.axes, scene) or []
         rule = ""
@@ -191,8 +191,8 @@ def _crowded(manifest: Manifest, engine: EngineInfo) -> list[RowProblem]:
             each_adapter_once(adapters)
         except ValueError:
             rule = "a scene may have an adapter once over all its axes"
-        if rule and rule not in told:
-            told.add(rule)
+        if rule and rule not in seen:
+            seen.add(rule)
             column, remedy = f"axes.{scene.name}", "Name fewer, or name them for one axis alone."
             problems.append(problem(None, None, column, _ids(adapters), rule, remedy))
     return problems

@@ -85,7 +85,7 @@ async def _put(
     kinds: frozenset[PhotoKind],
     file: IO[bytes],
 ) -> PutPhotoAnswer:
-    """Store the file of a path. Raises an UnreadablePhoto after the path's rows were told."""
+    """Store the file of a path. Raises an UnreadablePhoto after the path's rows were marked as failed."""
     store = services.store.catalogue_photos
     stored, photo_id = False, None
     size = file.seek(0, os.SEEK_END)
@@ -105,8 +105,8 @@ async def _put(
                 keep = in_thread(store.put_mask_file, tenant_id, catalogue_id, path, data)
                 stored = await shield_to_completion(keep) or stored
     except UnreadablePhoto as error:
-        told = in_thread(store.failed, tenant_id, catalogue_id, path, error.code, error.detail)
-        await shield_to_completion(told)
+        marked = in_thread(store.failed, tenant_id, catalogue_id, path, error.code, error.detail)
+        await shield_to_completion(marked)
         raise
     return PutPhotoAnswer(path=path, stored=stored, photo_id=photo_id)
 

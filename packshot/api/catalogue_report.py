@@ -164,7 +164,7 @@ def _page_headers() -> dict[str, str]:
 def _page(report: SetReport) -> str:
     title = escape(report.name)
     out = report.outliers_total
-    told = f"{out:,} {'stands' if out == 1 else 'stand'} out" if out else "none stands out"
+    outliers = f"{out:,} {'stands' if out == 1 else 'stand'} out" if out else "none stands out"
     pictures = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
     outliers = "".join(map(_outlier, report.outliers))
     framed = "".join(map(_framed, report.defective))
@@ -175,7 +175,7 @@ def _page(report: SetReport) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Set report: {title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><style>{_STYLE}</style></head><body>'
-        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}.{_generated(report.generated)} "
+        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {outliers}.{_generated(report.generated)} "
         f'<a href="/catalogues#{report.catalogue_id}">The catalogue</a></p>'
         f'<ul class="outliers">{outliers}</ul>{defects}<h2>Plots</h2>'
         '<p class="wide"><img class="plots" src="report.png" alt="The measures of each set as dots">'
@@ -208,13 +208,13 @@ def _framed(one: Defective) -> str:
     return _entry(one, drawn, [f"{found.check}: {found.detail}" for found in one.findings])
 
 
-def _entry(one: Outlier | Defective, over: str, told: Sequence[str]) -> str:
+def _entry(one: Outlier | Defective, over: str, lines: Sequence[str]) -> str:
     url = f"/v1/images/{escape(one.image_id)}"
     alt = escape(f"{one.sku} in {one.scene}")
-    lines = "".join(f'<p class="off">{escape(line)}</p>' for line in told)
+    paragraphs = "".join(f'<p class="off">{escape(line)}</p>' for line in lines)
     return (
         f'<li><a class="picture" href="{url}"><img src="{url}/thumbnail" alt="{alt}" loading="lazy">{over}</a>'
-        f"<p>{escape(one.sku)} · {escape(one.scene)}</p>{lines}</li>"
+        f"<p>{escape(one.sku)} · {escape(one.scene)}</p>{paragraphs}</li>"
     )
 
 

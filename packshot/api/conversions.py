@@ -8,15 +8,13 @@ from packshot.contract.answers import (
     ImageAnswer,
     MaskAnswer,
     NoteAnswer,
-    PaintedAnswer,
     PhotoAnswer,
-    RecipeAnswer,
-    ResolvedRequest,
     ShotAnswer,
     VerdictAnswer,
     WholeImageAnswer,
 )
 from packshot.contract.clips import ClipAnswer
+from packshot.contract.recipe_answers import PaintedAnswer, RecipeAnswer, ResolvedRequest
 from packshot.contract.reviews import CommentAnswer, ReviewEntry, ShareAnswer, SharedImage
 from packshot.imaging.decoding.results import NormalisedPhoto, OwnAlpha, UploadedMask
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of

@@ -71,8 +71,8 @@ class Observed:
                         self.meter.count("packshot_http_bytes_total", passed, direction=direction)
                 if not quiet:
                     spent_ms = round(seen.spent_ms, 1)
-                    told = {"method": method, "path": path, "status": seen.status, "ms": spent_ms}
-                    log.info("%s %s %d in %g ms", method, path, seen.status, spent_ms, extra=told)
+                    fields = {"method": method, "path": path, "status": seen.status, "ms": spent_ms}
+                    log.info("%s %s %d in %g ms", method, path, seen.status, spent_ms, extra=fields)
 
 
 class _Seen:

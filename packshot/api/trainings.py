@@ -255,8 +255,8 @@ def _refused(field: str, rule: str) -> BadInput:
     return BadInput("invalid_request", f"{field} {rule}.", errors=errors)
 
 
-def _refused_dataset(told: str) -> BadInput:
-    return BadInput("dataset_refused", f"{told}.")
+def _refused_dataset(rule: str) -> BadInput:
+    return BadInput("dataset_refused", f"{rule}.")
 
 
 @router.get(

@@ -20,7 +20,8 @@ from packshot.api.limits import cancel_on_disconnect
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, form_json, keyed_problems_json, problems_json
 from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import verify_examples as examples
-from packshot.contract.answers import NoteAnswer, RecipeAnswer
+from packshot.contract.answers import NoteAnswer
+from packshot.contract.recipe_answers import RecipeAnswer
 from packshot.contract.verify import C2paAnswer, Match, VerifyAnswer, VerifyRequest
 from packshot.delivery.identify import FRAMED, Change, Kept, changes_since
 from packshot.delivery.provenance import C2paFound

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 __all__ = ["FIRST_CALL", "SLOWER", "CallClock"]
 
 FIRST_CALL = 5.0
-"""Until a call has ended, one may run so many times the limit: kernels are compiled and chosen in the first."""
+"""Until a call has ended, one may run this many times the limit: kernels are compiled and chosen in the first."""
 SLOWER = 4.0
-"""A call may run so many times as long as the longest so far, where that is more than the limit."""
+"""A call may run this many times as long as the longest so far, where that is more than the limit."""
 
 
 class CallClock:

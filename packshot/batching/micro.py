@@ -54,11 +54,6 @@ class MicroBatcher(Generic[In, Out]):
         """The number of items that have not started."""
         return len(self._waiting)
 
-    @property
-    def busy_s(self) -> float:
-        """The seconds for which the current batch has run; 0 when the model is free. Health checks use it."""
-        return self.clock.busy_s
-
     def close(self) -> None:
         """Stop the thread after its current batch."""
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -139,11 +139,6 @@ class RenderBatcher(Generic[RowT]):
         """The batch rows of begun scenes that are parked."""
         return sum(job.rows for job in self._parked if job.row is not None)
 
-    @property
-    def busy_s(self) -> float:
-        """The seconds for which the engine's current call has run; 0 between calls. Health checks use it."""
-        return self.clock.busy_s
-
     def close(self) -> None:
         """Stop the thread after its current call."""
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -104,13 +104,13 @@ def _with_missing(read: Read, folder: Path) -> list[RowProblem]:
 
 
 def _missing(read: Read, folder: Path) -> Iterator[RowProblem]:
-    told = {(one.row, one.column) for one in read.problems}
+    reported = {(one.row, one.column) for one in read.problems}
     known: dict[str, bool] = {}
     for item, row in zip(read.manifest.items if read.manifest else (), read.rows, strict=True):
         places = [("photo" if item.photo else f"photos.{view}", photo) for view, photo in item.views()]
         places += [("mask", item.mask)] if item.mask else []
         for column, place in places:
-            if (row, column) in told or "://" in place or (place.startswith(("ph_", "mk_")) and "." not in place):
+            if (row, column) in reported or "://" in place or (place.startswith(("ph_", "mk_")) and "." not in place):
                 continue
             path = posixpath.normpath(place)
             if path not in known:

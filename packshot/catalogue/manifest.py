@@ -151,7 +151,7 @@ def _read_json(data: bytes) -> Any:
 def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem], allowed: Allowed) -> Read:
     items = [item if isinstance(item, dict) else {} for item in raw["items"]] if numbers else []
     names = skus(items)
-    told = {(one.row, one.column) for one in problems}
+    reported = {(one.row, one.column) for one in problems}
     broken: set[int] = set()
     frame_ok = True
     manifest = None
@@ -164,7 +164,7 @@ def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem]
                 at = path[1]
                 broken.add(at)
                 column = ".".join(map(str, path[2:])) or "item"
-                if (numbers[at], column) not in told:
+                if (numbers[at], column) not in reported:
                     problems.append(_of_pydantic(found, numbers[at], names[at], column))
             else:
                 frame_ok = False

@@ -46,18 +46,18 @@ def new_rows(read: Read, costs: Costs, problems: Sequence[RowProblem] = ()) -> l
     `problems` are those of its plan: the rows that they name are stored as skipped, with the first problem's code.
     """
     manifest = read.manifest
-    told: dict[int, RowProblem] = {}
+    skipped: dict[int, RowProblem] = {}
     for one in problems:
         if one.row is not None:
-            told.setdefault(one.row, one)
+            skipped.setdefault(one.row, one)
     found: list[NewRow] = []
     work: dict[tuple[tuple[str, ...], bool], tuple[int, int, int, float]] = {}
     kept = set(read.rows)
     for item, row in zip(manifest.items if manifest else (), read.rows, strict=True):
         assert manifest is not None
         text = item.model_dump_json(exclude_defaults=True)
-        if row in told:
-            found.append(_skipped(told[row], text))
+        if row in skipped:
+            found.append(_skipped(skipped[row], text))
             continue
         proof = proof_of_item(manifest.defaults, item)
         choice = tuple(item.scenes), proof is not None
@@ -80,7 +80,7 @@ def new_rows(read: Read, costs: Costs, problems: Sequence[RowProblem] = ()) -> l
                 masks=tuple(one for one in mask if is_path(one, "mk_")),
             )
         )
-    found += [_skipped(one, None) for row, one in told.items() if row not in kept]
+    found += [_skipped(one, None) for row, one in skipped.items() if row not in kept]
     return sorted(found, key=lambda one: one.row)
 
 

@@ -70,13 +70,13 @@ def check(tenant_id: TenantId, as_json: AsJson = False) -> None:
     with open_store() as store:
         found = store.audit.check(tenant_id)
     if found.broken_at is None:
-        told = f"{found.lines} lines from number {found.first} on fit. The last has the sha256 {found.sha256}."
+        summary = f"{found.lines} lines from number {found.first} on fit. The last has the sha256 {found.sha256}."
     else:
-        told = (
+        summary = (
             f"Line {found.broken_at} is missing, or it or the line before was changed. The {found.lines} lines from "
             f"number {found.first} on fit. Compare the trail with an earlier export."
         )
-    stderr().print(told, markup=False, soft_wrap=True)
+    stderr().print(summary, markup=False, soft_wrap=True)
     if as_json:
         put_json({"tenant": tenant_id, **vars(found)})
     if found.broken_at is not None:

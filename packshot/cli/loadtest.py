@@ -179,11 +179,12 @@ def compare(
 @_report_errors
 def scenarios() -> None:
     """List the included scenarios with their timelines."""
-    from loadtest.scenarios.scenario import drawing, load_scenario, scenario_names
+    from loadtest.scenarios.drawing import draw
+    from loadtest.scenarios.scenario import load_scenario, scenario_names
 
     for name in scenario_names():
         scenario = load_scenario(name)
-        typer.echo("\n".join([f"{name}: {scenario.sentence}", *drawing(scenario), ""]))
+        typer.echo("\n".join([f"{name}: {scenario.sentence}", *draw(scenario), ""]))
 
 
 @app.command()

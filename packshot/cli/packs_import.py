@@ -54,7 +54,7 @@ def import_checkpoint(
         said += f" {missing} files are not here yet: packshot packs fetch {name}"
     stderr().print(said, markup=False, soft_wrap=True)
     if commercial is Commercial.no:
-        told = "Its licence is taken for non-commercial; --commercial yes states another reading, and else "
-        stderr().print(f"{told}PACKSHOT_ACCEPT_NONCOMMERCIAL=true serves it.", markup=False, soft_wrap=True)
+        note = "Its licence is taken for non-commercial; --commercial yes states another reading, and else "
+        stderr().print(f"{note}PACKSHOT_ACCEPT_NONCOMMERCIAL=true serves it.", markup=False, soft_wrap=True)
     if as_json:
         put_json({"name": name, "family": pack.manifest.family, "folder": str(pack.folder), "missing_files": missing})

@@ -21,16 +21,16 @@ def read_people(path: Path) -> list[list[list[float] | None]]:
     was not seen. Raises BadInput `bad_usage`.
     """
     try:
-        told = json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _refused(path, f"must be a JSON file, got {error}") from error
-    told = told[0] if isinstance(told, list) and told else told
-    if not isinstance(told, dict) or not isinstance(told.get("people"), list) or not told["people"]:
+    document = document[0] if isinstance(document, list) and document else document
+    if not isinstance(document, dict) or not isinstance(document.get("people"), list) or not document["people"]:
         raise _refused(path, 'must hold OpenPose\'s {"people": [{"pose_keypoints_2d": […]}]}, got something else')
-    width, height = (told.get(name, 1) for name in ("canvas_width", "canvas_height"))
+    width, height = (document.get(name, 1) for name in ("canvas_width", "canvas_height"))
     if not all(isinstance(side, (int, float)) and side > 0 for side in (width, height)):
         raise _refused(path, f"must have a canvas of numbers above 0, got {width!r} x {height!r}")
-    return [_person(path, person, width, height) for person in told["people"]]
+    return [_person(path, person, width, height) for person in document["people"]]
 
 
 def _person(path: Path, person: Any, width: float, height: float) -> list[list[float] | None]:

@@ -28,7 +28,7 @@ OWN_TIMEOUT_S = 900.0
 """Seconds for one answer of this process, whose first one also loads the models; a busy laptop takes minutes."""
 
 ANSWERS_WITHIN_S = 3.0
-"""A server that does not answer its health check within so many seconds is taken for dead."""
+"""A server that does not answer its health check within this many seconds counts as dead."""
 
 
 @dataclass(frozen=True)

@@ -2,58 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Literal, TypeVar
-
-import httpx
+from typing import Literal
 
 from packshot.client import calls
-from packshot.client.calls import Call, Sent
+from packshot.client.call import async_pages
+from packshot.client.calls import Sent
 from packshot.client.catalogues import AsyncCatalogues
-from packshot.client.errors import error_of, require_painted, unreachable
-from packshot.client.events import Event, async_follow, shots_stream, trainings_stream
+from packshot.client.connection import AsyncConnection
+from packshot.client.errors import require_painted
+from packshot.client.events import Event
 from packshot.client.trainings import AsyncTrainings
 from packshot.client.webhooks import AsyncWebhooks
-from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
+from packshot.contract.adapters import AdapterAnswer, AdapterChange
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
     MasksAnswer,
     PhotoAnswer,
-    PhotoPage,
     ReadWordsAnswer,
     ShotAnswer,
-    ShotPage,
     WholeImageAnswer,
 )
 from packshot.contract.audit import AuditLine
-from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.enhancements import EnhancementRequest
 from packshot.contract.presets import PresetInfo
-from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
+from packshot.contract.projects import ProjectAnswer, StyleAnswer, StyleChange, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
-from packshot.contract.trainings import TrainingAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 from packshot.contract.verify import VerifyAnswer
-from packshot.errors import Unavailable
-
-T = TypeVar("T")
-Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, AdapterPage, UsageAnswer)
 
 
-class AsyncClient:
+class AsyncClient(AsyncConnection):
     """A client of one server for asyncio, with a connection pool.
 
     The arguments and the errors are those of `Client`. Each of its methods is awaited; lists and events are iterated
@@ -61,39 +49,10 @@ class AsyncClient:
     """
 
     def __init__(self, base_url: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        # trust_env=False: the environment's proxy is for the internet, not for the user's own cluster.
-        self._http = httpx.AsyncClient(
-            base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=True
-        )
-        self.server_version: str | None = None
+        super().__init__(base_url, key, timeout_s=timeout_s)
         self.catalogues = AsyncCatalogues(self._do, self._save)
         self.webhooks = AsyncWebhooks(self._do)
         self.trainings = AsyncTrainings(self._do, self._follow_trainings)
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return when every stage answers. Raises Unavailable when that takes more than `timeout_s` seconds."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                await self._do(calls.ready())
-                return
-            except Unavailable as error:
-                if time.monotonic() >= deadline:
-                    raise
-                await asyncio.sleep(min(error.retry_after_s or 0.5, 0.5))
 
     async def upload(
         self,
@@ -112,14 +71,7 @@ class AsyncClient:
         """
         if direct:
             offer = await self._do(calls.offer_upload(data, media_type))
-            # Without the key, which is for the server alone: the URL holds its own permission.
-            async with httpx.AsyncClient(timeout=self._http.timeout, trust_env=False) as anyone:
-                try:
-                    put = await anyone.put(offer.url, content=data, headers=offer.headers)
-                except httpx.TransportError as error:
-                    raise unreachable(error) from error
-            if put.is_error:
-                raise error_of(put)
+            await self._put_past_the_server(offer, data)
             if sent is not None:
                 sent(len(data), len(data))
             return await self._do(calls.photo_of_upload(offer.id, project_id))
@@ -131,7 +83,7 @@ class AsyncClient:
 
     async def photos(self, *, project_id: str | None = None, sha256: str | None = None) -> AsyncIterator[PhotoAnswer]:
         """Yield the photos, newest first: those of one project, or the upload with this hash."""
-        async for page in self._pages(calls.photos(project_id, sha256)):
+        async for page in async_pages(self._do, calls.photos(project_id, sha256)):
             for one in page.photos:
                 yield one
 
@@ -201,7 +153,7 @@ class AsyncClient:
         picture that nobody has reviewed. `words` are parts of the prompt.
         """
         filters = (status, sku, meta or {}, review, project_id, words, created_after, created_before)
-        async for page in self._pages(calls.shots(*filters)):
+        async for page in async_pages(self._do, calls.shots(*filters)):
             for one in page.shots:
                 yield one
 
@@ -272,7 +224,7 @@ class AsyncClient:
 
     async def projects(self) -> AsyncIterator[ProjectAnswer]:
         """Yield the projects, newest first."""
-        async for page in self._pages(calls.projects()):
+        async for page in async_pages(self._do, calls.projects()):
             for one in page.projects:
                 yield one
 
@@ -290,7 +242,7 @@ class AsyncClient:
 
     async def styles(self) -> AsyncIterator[StyleAnswer]:
         """Yield the styles, newest first."""
-        async for page in self._pages(calls.styles()):
+        async for page in async_pages(self._do, calls.styles()):
             for one in page.styles:
                 yield one
 
@@ -316,7 +268,7 @@ class AsyncClient:
 
     async def adapters(self) -> AsyncIterator[AdapterAnswer]:
         """Yield the adapters, newest first."""
-        async for page in self._pages(calls.adapters()):
+        async for page in async_pages(self._do, calls.adapters()):
             for one in page.adapters:
                 yield one
 
@@ -398,7 +350,7 @@ class AsyncClient:
 
         They are those on which shots ended: from the month's first to today unless `since` and `until` say otherwise.
         """
-        pages = [page async for page in self._pages(calls.usage(group, since, until))]
+        pages = [page async for page in async_pages(self._do, calls.usage(group, since, until))]
         return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
 
     async def audit(
@@ -427,46 +379,3 @@ class AsyncClient:
     async def download(self, url: str, *, preset: str | None = None) -> bytes:
         """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""
         return await self._do(calls.download(url, preset))
-
-    def events(self, shot_ids: Sequence[str]) -> AsyncIterator[Event]:
-        """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss."""
-        return async_follow(self._http, shots_stream(shot_ids))
-
-    def _follow_trainings(self, training_ids: Sequence[str]) -> AsyncIterator[TrainingAnswer]:
-        return async_follow(self._http, trainings_stream(training_ids))
-
-    async def _pages(self, call: Call[Page]) -> AsyncIterator[Page]:
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._do(calls.page_after(call, cursor))
-            yield page
-            cursor = page.next_cursor
-
-    async def _do(self, call: Call[T]) -> T:
-        try:
-            answer = await self._http.request(call.method, call.url, **call.options)
-        except httpx.TransportError as error:
-            raise unreachable(error) from error
-        self.server_version = answer.headers.get(VERSION_HEADER)
-        if answer.is_error:
-            raise error_of(answer)
-        return call.read(answer)
-
-    async def _save(self, call: Call[None], path: Path) -> None:
-        """Send a call and write its answer to `path`, which is whole or as it was."""
-        part = path.with_name(f"{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            async with self._http.stream(call.method, call.url, **call.options) as answer:
-                self.server_version = answer.headers.get(VERSION_HEADER)
-                if answer.is_error:
-                    await answer.aread()
-                    raise error_of(answer)
-                with part.open("wb") as file:
-                    async for chunk in answer.aiter_bytes():
-                        file.write(chunk)
-            part.replace(path)
-        except httpx.TransportError as error:
-            raise unreachable(error) from error
-        finally:
-            part.unlink(missing_ok=True)

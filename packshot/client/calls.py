@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Generic, Literal, Protocol, TypedDict, TypeVar
+from typing import Literal, TypeVar
 
 import httpx
 from pydantic import ValidationError
 
+from packshot.client.call import Call, Options, given, nothing, reading, set_fields
 from packshot.client.errors import foreign_answer
 from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
 from packshot.contract.answers import (
@@ -33,14 +33,7 @@ from packshot.contract.deliveries import DeliveriesAnswer, DeliverIn
 from packshot.contract.engines import EnginesAnswer
 from packshot.contract.enhancements import EnhancementRequest
 from packshot.contract.presets import PresetsAnswer
-from packshot.contract.projects import (
-    ProjectAnswer,
-    ProjectPage,
-    StyleAnswer,
-    StyleChange,
-    StylePage,
-    StyleRequest,
-)
+from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import Request, ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.shot_style import PaletteAnswer, PaletteRequest, ReferenceIn
@@ -56,55 +49,6 @@ AUDIT_PAGE = 1_000
 
 Sent = Callable[[int, int], None]
 """Called while a photo is sent, with the bytes that were sent and those of the whole file."""
-
-
-class Options(TypedDict, total=False):
-    """What httpx takes for a request, as far as the calls use it."""
-
-    params: Mapping[str, str | list[str]] | None
-    json: object
-    content: bytes
-    data: Mapping[str, str]
-    files: Mapping[str, tuple[str, io.BytesIO, str]]
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """One request. `read` converts its successful response."""
-
-    method: str
-    url: str
-    read: Callable[[httpx.Response], T]
-    options: Options = field(default_factory=Options)
-
-
-class Send(Protocol):
-    """Sends a call and reads its answer."""
-
-    def __call__(self, call: Call[T], /) -> T: ...
-
-
-class AsyncSend(Protocol):
-    """Sends a call and reads its answer, for asyncio."""
-
-    async def __call__(self, call: Call[T], /) -> T: ...
-
-
-def reading(model: type[Read]) -> Callable[[httpx.Response], Read]:
-    """Reads a JSON response as `model`. The function raises EngineFailed when the response is not one."""
-
-    def read(answer: httpx.Response) -> Read:
-        try:
-            return model.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise foreign_answer(answer) from error
-
-    return read
-
-
-def nothing(answer: httpx.Response) -> None:
-    """Reads a response whose body does not matter."""
 
 
 class _Counted(io.BytesIO):
@@ -144,7 +88,7 @@ def offer_upload(data: bytes, media_type: str) -> Call[UploadAnswer]:
 
 
 def photo_of_upload(upload_id: str, project_id: str | None) -> Call[PhotoAnswer]:
-    body = {"upload_id": upload_id, **_set(project_id=project_id)}
+    body = {"upload_id": upload_id, **given(project_id=project_id)}
     return Call("POST", "/v1/photos", reading(PhotoAnswer), Options(json=body))
 
 
@@ -153,7 +97,7 @@ def photo(photo_id: str) -> Call[PhotoAnswer]:
 
 
 def photos(project_id: str | None, sha256: str | None) -> Call[PhotoPage]:
-    params = _set(project_id=project_id, sha256=sha256)
+    params = given(project_id=project_id, sha256=sha256)
     return Call("GET", "/v1/photos", reading(PhotoPage), Options(params=params))
 
 
@@ -208,9 +152,7 @@ def mask(mask_id: str) -> Call[MaskAnswer]:
 
 
 def shoot(request: ShotRequest | Mapping[str, object], idempotency_key: str | None) -> Call[AcceptedAnswer]:
-    body = _set_fields(request) if isinstance(request, ShotRequest) else dict(request)
-    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-    return Call("POST", "/v1/shots", reading(AcceptedAnswer), Options(json=body, headers=headers))
+    return _work("/v1/shots", request, idempotency_key)
 
 
 def shot(shot_id: str) -> Call[ShotAnswer]:
@@ -227,7 +169,9 @@ def shots(
     created_after: datetime | None,
     created_before: datetime | None,
 ) -> Call[ShotPage]:
-    params: dict[str, str | list[str]] = {**_set(status=status, sku=sku, review=review, project_id=project_id, q=words)}
+    params: dict[str, str | list[str]] = {
+        **given(status=status, sku=sku, review=review, project_id=project_id, q=words)
+    }
     if meta:
         params["meta"] = [f"{name}:{value}" for name, value in meta.items()]
     for name, moment in (("created_after", created_after), ("created_before", created_before)):
@@ -245,7 +189,7 @@ def image(image_id: str) -> Call[WholeImageAnswer]:
 
 
 def review(image_id: str, decision: Review | None, note: str | None) -> Call[WholeImageAnswer]:
-    body = {"review": decision, **_set(note=note)}
+    body = {"review": decision, **given(note=note)}
     return Call("PATCH", f"/v1/images/{image_id}", reading(WholeImageAnswer), Options(json=body))
 
 
@@ -255,7 +199,7 @@ def reviews(image_id: str) -> Call[ReviewsAnswer]:
 
 def decide(image_id: str, decision: ReviewIn, if_match: str | None) -> Call[WholeImageAnswer]:
     headers = {"if-match": if_match} if if_match else {}
-    options = Options(json=_set_fields(decision), headers=headers)
+    options = Options(json=set_fields(decision), headers=headers)
     return Call("POST", f"/v1/images/{image_id}/reviews", reading(WholeImageAnswer), options)
 
 
@@ -273,7 +217,7 @@ def enhance(
 
 def _work(path: str, request: Request | Mapping[str, object], idempotency_key: str | None) -> Call[AcceptedAnswer]:
     """Ask for work that runs like a shot."""
-    body = _set_fields(request) if isinstance(request, Request) else dict(request)
+    body = set_fields(request) if isinstance(request, Request) else dict(request)
     headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
     return Call("POST", path, reading(AcceptedAnswer), Options(json=body, headers=headers))
 
@@ -287,9 +231,7 @@ def restore(image_id: str) -> Call[WholeImageAnswer]:
 
 
 def redo(image_id: str, request: RedoRequest, idempotency_key: str | None) -> Call[AcceptedAnswer]:
-    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-    options = Options(json=_set_fields(request), headers=headers)
-    return Call("POST", f"/v1/images/{image_id}/redo", reading(AcceptedAnswer), options)
+    return _work(f"/v1/images/{image_id}/redo", request, idempotency_key)
 
 
 def projects() -> Call[ProjectPage]:
@@ -313,15 +255,15 @@ def styles() -> Call[StylePage]:
 
 
 def create_style(request: StyleRequest) -> Call[StyleAnswer]:
-    return Call("POST", "/v1/styles", reading(StyleAnswer), Options(json=_set_fields(request)))
+    return Call("POST", "/v1/styles", reading(StyleAnswer), Options(json=set_fields(request)))
 
 
 def change_style(style_id: str, change: StyleChange) -> Call[StyleAnswer]:
-    return Call("PATCH", f"/v1/styles/{style_id}", reading(StyleAnswer), Options(json=_set_fields(change)))
+    return Call("PATCH", f"/v1/styles/{style_id}", reading(StyleAnswer), Options(json=set_fields(change)))
 
 
 def find_palette(references: Sequence[ReferenceIn]) -> Call[PaletteAnswer]:
-    body = _set_fields(PaletteRequest(references=list(references)))
+    body = set_fields(PaletteRequest(references=list(references)))
     return Call("POST", "/v1/palettes", reading(PaletteAnswer), Options(json=body))
 
 
@@ -340,7 +282,7 @@ def add_adapter(data: bytes, name: str, texts: Mapping[str, str | None]) -> Call
 
 
 def change_adapter(adapter_id: str, change: AdapterChange) -> Call[AdapterAnswer]:
-    return Call("PATCH", f"/v1/adapters/{adapter_id}", reading(AdapterAnswer), Options(json=_set_fields(change)))
+    return Call("PATCH", f"/v1/adapters/{adapter_id}", reading(AdapterAnswer), Options(json=set_fields(change)))
 
 
 def delete_adapter(adapter_id: str) -> Call[None]:
@@ -356,7 +298,7 @@ def read_prompt(text: str, engine: str | None, adapters: Sequence[str]) -> Call[
         "text": text,
         "use": "prompt",
         "adapter": list(adapters),
-        **_set(engine=engine),
+        **given(engine=engine),
     }
     return Call("GET", "/v1/words", reading(ReadWordsAnswer), Options(params=params))
 
@@ -370,14 +312,12 @@ def presets() -> Call[PresetsAnswer]:
 
 
 def deliver(image_id: str, entries: Sequence[DeliverIn]) -> Call[DeliveriesAnswer]:
-    body = {"deliver": [_set_fields(entry) for entry in entries]}
+    body = {"deliver": [set_fields(entry) for entry in entries]}
     return Call("POST", f"/v1/images/{image_id}/deliveries", reading(DeliveriesAnswer), Options(json=body))
 
 
 def film(image_id: str, request: ClipRequest, idempotency_key: str | None) -> Call[AcceptedAnswer]:
-    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-    options = Options(json=_set_fields(request), headers=headers)
-    return Call("POST", f"/v1/images/{image_id}/clips", reading(AcceptedAnswer), options)
+    return _work(f"/v1/images/{image_id}/clips", request, idempotency_key)
 
 
 def clip(clip_id: str) -> Call[ClipAnswer]:
@@ -395,7 +335,7 @@ def audit(
 ) -> Call[list[AuditLine]]:
     """One page of the audit trail: at most AUDIT_PAGE lines after the one with the number `cursor`."""
     moments = {"after": after, "before": before}
-    params = {"limit": str(AUDIT_PAGE), "cursor": str(cursor), **_set(object=object_id, tenant=tenant_id)}
+    params = {"limit": str(AUDIT_PAGE), "cursor": str(cursor), **given(object=object_id, tenant=tenant_id)}
     params |= {name: moment.astimezone().isoformat() for name, moment in moments.items() if moment is not None}
     return Call("GET", "/v1/audit", _audit_lines, Options(params=params))
 
@@ -412,7 +352,7 @@ def budget(owner_id: str) -> Call[BudgetAnswer]:
 
 
 def set_budget(owner_id: str, limits: BudgetRequest) -> Call[BudgetAnswer]:
-    return Call("PUT", _budget_url(owner_id), reading(BudgetAnswer), Options(json=_set_fields(limits)))
+    return Call("PUT", _budget_url(owner_id), reading(BudgetAnswer), Options(json=set_fields(limits)))
 
 
 def _budget_url(owner_id: str) -> str:
@@ -420,20 +360,4 @@ def _budget_url(owner_id: str) -> str:
 
 
 def download(url: str, preset: str | None) -> Call[bytes]:
-    return Call("GET", url, lambda answer: answer.content, Options(params=_set(preset=preset)))
-
-
-def page_after(call: Call[T], cursor: str) -> Call[T]:
-    """The call of the list's page at `cursor`; "" is the first page."""
-    params = {**(call.options.get("params") or {}), **({"cursor": cursor} if cursor else {})}
-    return Call(call.method, call.url, call.read, Options(params=params))
-
-
-def _set(**values: str | None) -> dict[str, str]:
-    """The values that are not None."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _set_fields(request: Request) -> object:
-    """The fields that the caller set, so that an older server is sent no field that it does not know."""
-    return request.model_dump(mode="json", exclude_unset=True)
+    return Call("GET", url, lambda answer: answer.content, Options(params=given(preset=preset)))

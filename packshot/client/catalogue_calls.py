@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from packshot.client.calls import Call, Options, nothing, reading
+from packshot.client.call import Call, Options, nothing, reading
 from packshot.contract.catalogue import DryRunAnswer, FeedKind, Manifest
 from packshot.contract.catalogue_answers import (
     CatalogueAnswer,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from packshot.client import catalogue_calls as calls
-from packshot.client.calls import AsyncSend, Call, Send, page_after
+from packshot.client.call import AsyncSend, Call, Send, async_pages, pages
 from packshot.client.catalogue_calls import ManifestFile
 from packshot.contract.catalogue import DryRunAnswer, FeedKind, Manifest
 from packshot.contract.catalogue_answers import CatalogueAnswer, PhotosZipAnswer, PutPhotoAnswer, RowAnswer
@@ -58,11 +58,8 @@ class Catalogues:
 
     def all(self) -> Iterator[CatalogueAnswer]:
         """Yield the catalogues, newest first."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._send(page_after(calls.catalogues(), cursor))
+        for page in pages(self._send, calls.catalogues()):
             yield from page.catalogues
-            cursor = page.next_cursor
 
     def get(self, catalogue_id: str) -> CatalogueAnswer:
         """Get a catalogue with its counts, and while it is a draft its missing photos."""
@@ -70,11 +67,8 @@ class Catalogues:
 
     def rows(self, catalogue_id: str, state: RowState | None = None) -> Iterator[RowAnswer]:
         """Yield the rows in the manifest's order: all, or those of one state."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._send(page_after(calls.rows(catalogue_id, state), cursor))
+        for page in pages(self._send, calls.rows(catalogue_id, state)):
             yield from page.rows
-            cursor = page.next_cursor
 
     def put_photo(self, catalogue_id: str, path: str, data: bytes) -> PutPhotoAnswer:
         """Send the file of a path. A repeat is a no-op. An unreadable file raises, and its rows will fail with that."""
@@ -143,12 +137,9 @@ class AsyncCatalogues:
 
     async def all(self) -> AsyncIterator[CatalogueAnswer]:
         """Yield the catalogues, newest first."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._send(page_after(calls.catalogues(), cursor))
+        async for page in async_pages(self._send, calls.catalogues()):
             for one in page.catalogues:
                 yield one
-            cursor = page.next_cursor
 
     async def get(self, catalogue_id: str) -> CatalogueAnswer:
         """Get a catalogue with its counts."""
@@ -156,12 +147,9 @@ class AsyncCatalogues:
 
     async def rows(self, catalogue_id: str, state: RowState | None = None) -> AsyncIterator[RowAnswer]:
         """Yield the rows in the manifest's order."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._send(page_after(calls.rows(catalogue_id, state), cursor))
+        async for page in async_pages(self._send, calls.rows(catalogue_id, state)):
             for one in page.rows:
                 yield one
-            cursor = page.next_cursor
 
     async def put_photo(self, catalogue_id: str, path: str, data: bytes) -> PutPhotoAnswer:
         """Send the file of a path."""

@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Literal, TypeVar
-
-import httpx
+from typing import Literal
 
 from packshot.client import calls
-from packshot.client.calls import Call, Sent
+from packshot.client.call import pages
+from packshot.client.calls import Sent
 from packshot.client.catalogues import Catalogues
-from packshot.client.errors import error_of, require_painted, unreachable
-from packshot.client.events import Event, follow, shots_stream, trainings_stream
+from packshot.client.connection import Connection
+from packshot.client.errors import require_painted
+from packshot.client.events import Event
 from packshot.client.trainings import Trainings
 from packshot.client.webhooks import Webhooks
-from packshot.contract.adapters import AdapterAnswer, AdapterChange, AdapterPage
+from packshot.contract.adapters import AdapterAnswer, AdapterChange
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
     MasksAnswer,
     PhotoAnswer,
-    PhotoPage,
     ReadWordsAnswer,
     ShotAnswer,
-    ShotPage,
     WholeImageAnswer,
 )
 from packshot.contract.audit import AuditLine
-from packshot.contract.base import VERSION_HEADER
 from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.enhancements import EnhancementRequest
 from packshot.contract.presets import PresetInfo
-from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
+from packshot.contract.projects import ProjectAnswer, StyleAnswer, StyleChange, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
-from packshot.contract.trainings import TrainingAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 from packshot.contract.verify import VerifyAnswer
-from packshot.errors import Unavailable
-
-T = TypeVar("T")
-Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, AdapterPage, UsageAnswer)
 
 
-class Client:
+class Client(Connection):
     """A client of one server, with a connection pool. `AsyncClient` has the same methods for asyncio.
 
     `base_url` is the server's address, such as `http://127.0.0.1:8000`. `key` is an API key; None works under open
@@ -63,39 +52,10 @@ class Client:
     """
 
     def __init__(self, base_url: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        # trust_env=False: the environment's proxy is for the internet, not for the user's own cluster.
-        self._http = httpx.Client(
-            base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=True
-        )
-        self.server_version: str | None = None
+        super().__init__(base_url, key, timeout_s=timeout_s)
         self.catalogues = Catalogues(self._do, self._save)
         self.webhooks = Webhooks(self._do)
         self.trainings = Trainings(self._do, self._follow_trainings)
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return when every stage answers. Raises Unavailable when that takes more than `timeout_s` seconds."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
-                self._do(calls.ready())
-                return
-            except Unavailable as error:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(min(error.retry_after_s or 0.5, 0.5))
 
     def upload(
         self,
@@ -114,14 +74,7 @@ class Client:
         """
         if direct:
             offer = self._do(calls.offer_upload(data, media_type))
-            # Without the key, which is for the server alone: the URL holds its own permission.
-            with httpx.Client(timeout=self._http.timeout, trust_env=False) as anyone:
-                try:
-                    put = anyone.put(offer.url, content=data, headers=offer.headers)
-                except httpx.TransportError as error:
-                    raise unreachable(error) from error
-            if put.is_error:
-                raise error_of(put)
+            self._put_past_the_server(offer, data)
             if sent is not None:
                 sent(len(data), len(data))
             return self._do(calls.photo_of_upload(offer.id, project_id))
@@ -133,7 +86,7 @@ class Client:
 
     def photos(self, *, project_id: str | None = None, sha256: str | None = None) -> Iterator[PhotoAnswer]:
         """Yield the photos, newest first: those of one project, or the upload with this hash."""
-        for page in self._pages(calls.photos(project_id, sha256)):
+        for page in pages(self._do, calls.photos(project_id, sha256)):
             yield from page.photos
 
     def masks(
@@ -218,7 +171,7 @@ class Client:
         picture that nobody has reviewed. `words` are parts of the prompt.
         """
         filters = (status, sku, meta or {}, review, project_id, words, created_after, created_before)
-        for page in self._pages(calls.shots(*filters)):
+        for page in pages(self._do, calls.shots(*filters)):
             yield from page.shots
 
     def wait(self, shot_id: str, *, progress: Callable[[Event], None] | None = None) -> ShotAnswer:
@@ -291,7 +244,7 @@ class Client:
 
     def projects(self) -> Iterator[ProjectAnswer]:
         """Yield the projects, newest first."""
-        for page in self._pages(calls.projects()):
+        for page in pages(self._do, calls.projects()):
             yield from page.projects
 
     def create_project(self, name: str) -> ProjectAnswer:
@@ -308,7 +261,7 @@ class Client:
 
     def styles(self) -> Iterator[StyleAnswer]:
         """Yield the styles, newest first."""
-        for page in self._pages(calls.styles()):
+        for page in pages(self._do, calls.styles()):
             yield from page.styles
 
     def create_style(self, request: StyleRequest) -> StyleAnswer:
@@ -333,7 +286,7 @@ class Client:
 
     def adapters(self) -> Iterator[AdapterAnswer]:
         """Yield the adapters, newest first."""
-        for page in self._pages(calls.adapters()):
+        for page in pages(self._do, calls.adapters()):
             yield from page.adapters
 
     def add_adapter(
@@ -412,8 +365,8 @@ class Client:
 
         They are those on which shots ended: from the month's first to today unless `since` and `until` say otherwise.
         """
-        pages = list(self._pages(calls.usage(group, since, until)))
-        return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
+        found = list(pages(self._do, calls.usage(group, since, until)))
+        return found[-1].model_copy(update={"rows": tuple(row for page in found for row in page.rows)})
 
     def audit(
         self,
@@ -444,49 +397,3 @@ class Client:
     def download(self, url: str, *, preset: str | None = None) -> bytes:
         """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""
         return self._do(calls.download(url, preset))
-
-    def events(self, shot_ids: Sequence[str]) -> Iterator[Event]:
-        """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss.
-
-        Raises Unavailable when the server cannot be reached, or keeps closing the stream without an event.
-        """
-        return follow(self._http, shots_stream(shot_ids))
-
-    def _follow_trainings(self, training_ids: Sequence[str]) -> Iterator[TrainingAnswer]:
-        return follow(self._http, trainings_stream(training_ids))
-
-    def _pages(self, call: Call[Page]) -> Iterator[Page]:
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._do(calls.page_after(call, cursor))
-            yield page
-            cursor = page.next_cursor
-
-    def _do(self, call: Call[T]) -> T:
-        try:
-            answer = self._http.request(call.method, call.url, **call.options)
-        except httpx.TransportError as error:
-            raise unreachable(error) from error
-        self.server_version = answer.headers.get(VERSION_HEADER)
-        if answer.is_error:
-            raise error_of(answer)
-        return call.read(answer)
-
-    def _save(self, call: Call[None], path: Path) -> None:
-        """Send a call and write its answer to `path`, which is whole or as it was."""
-        part = path.with_name(f"{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self._http.stream(call.method, call.url, **call.options) as answer:
-                self.server_version = answer.headers.get(VERSION_HEADER)
-                if answer.is_error:
-                    answer.read()
-                    raise error_of(answer)
-                with part.open("wb") as file:
-                    for chunk in answer.iter_bytes():
-                        file.write(chunk)
-            part.replace(path)
-        except httpx.TransportError as error:
-            raise unreachable(error) from error
-        finally:
-            part.unlink(missing_ok=True)

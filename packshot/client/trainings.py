@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-from packshot.client.calls import AsyncSend, Call, Options, Send, nothing, page_after, reading
+from packshot.client.call import AsyncSend, Call, Options, Send, async_pages, nothing, pages, reading
 from packshot.contract.trainings import TrainingAnswer, TrainingPage, TrainingRequest
 
 __all__ = ["AsyncTrainings", "Trainings"]
@@ -34,11 +34,8 @@ class Trainings:
 
     def all(self) -> Iterator[TrainingAnswer]:
         """Yield the trainings, newest first."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._send(page_after(_list(), cursor))
+        for page in pages(self._send, _list()):
             yield from page.trainings
-            cursor = page.next_cursor
 
     def get(self, training_id: str) -> TrainingAnswer:
         """Get a training in its present state."""
@@ -81,12 +78,9 @@ class AsyncTrainings:
 
     async def all(self) -> AsyncIterator[TrainingAnswer]:
         """Yield the trainings, newest first."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._send(page_after(_list(), cursor))
+        async for page in async_pages(self._send, _list()):
             for one in page.trainings:
                 yield one
-            cursor = page.next_cursor
 
     async def get(self, training_id: str) -> TrainingAnswer:
         """Get a training in its present state."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
-from packshot.client.calls import AsyncSend, Call, Options, Send, nothing, page_after, reading
+from packshot.client.call import AsyncSend, Call, Options, Send, async_pages, nothing, pages, reading
 from packshot.contract.webhooks import (
     AttemptAnswer,
     AttemptPage,
@@ -39,11 +39,8 @@ class Webhooks:
 
     def all(self) -> Iterator[WebhookAnswer]:
         """Yield the webhooks, newest first."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._send(page_after(_list(), cursor))
+        for page in pages(self._send, _list()):
             yield from page.webhooks
-            cursor = page.next_cursor
 
     def get(self, webhook_id: str) -> WebhookAnswer:
         """Get a webhook, without its secret."""
@@ -59,11 +56,8 @@ class Webhooks:
 
     def attempts(self, webhook_id: str) -> Iterator[AttemptAnswer]:
         """Yield the attempts to send events, newest first. The server keeps them for seven days."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self._send(page_after(_attempts(webhook_id), cursor))
+        for page in pages(self._send, _attempts(webhook_id)):
             yield from page.attempts
-            cursor = page.next_cursor
 
     def resend(self, webhook_id: str, n: int) -> ResendAnswer:
         """Send the event of attempt `n` again. Raises Conflict `webhook_disabled` when its receiver answered 410."""
@@ -82,12 +76,9 @@ class AsyncWebhooks:
 
     async def all(self) -> AsyncIterator[WebhookAnswer]:
         """Yield the webhooks, newest first."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._send(page_after(_list(), cursor))
+        async for page in async_pages(self._send, _list()):
             for one in page.webhooks:
                 yield one
-            cursor = page.next_cursor
 
     async def get(self, webhook_id: str) -> WebhookAnswer:
         """Get a webhook, without its secret."""
@@ -103,12 +94,9 @@ class AsyncWebhooks:
 
     async def attempts(self, webhook_id: str) -> AsyncIterator[AttemptAnswer]:
         """Yield the attempts to send events, newest first. The server keeps them for seven days."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._send(page_after(_attempts(webhook_id), cursor))
+        async for page in async_pages(self._send, _attempts(webhook_id)):
             for one in page.attempts:
                 yield one
-            cursor = page.next_cursor
 
     async def resend(self, webhook_id: str, n: int) -> ResendAnswer:
         """Send the event of attempt `n` again. Raises Conflict `webhook_disabled` when its receiver answered 410."""

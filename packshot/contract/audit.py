@@ -95,5 +95,5 @@ def line_json(values: Mapping[str, object]) -> bytes:
 
     It must never change for values that exist: the next line holds its hash.
     """
-    told = {name: value for name, value in values.items() if value is not None}
-    return json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    given = {name: value for name, value in values.items() if value is not None}
+    return json.dumps(given, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"

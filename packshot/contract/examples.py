@@ -6,23 +6,18 @@ from datetime import UTC, datetime
 
 from packshot.contract.answers import (
     AcceptedAnswer,
-    CanvasAnswer,
     DeletionAnswer,
     DeletionPage,
     FindingAnswer,
     HealthAnswer,
     HoldAnswer,
     ImageAnswer,
-    LayerAnswer,
     MaskAnswer,
     MasksAnswer,
     NoteAnswer,
-    PaintedAnswer,
     PhotoAnswer,
     PhotoPage,
     ReadWordsAnswer,
-    RecipeAnswer,
-    ResolvedRequest,
     SessionAnswer,
     ShotAnswer,
     ShotPage,
@@ -43,6 +38,7 @@ from packshot.contract.projects import (
     StylePage,
     StyleRequest,
 )
+from packshot.contract.recipe_answers import CanvasAnswer, LayerAnswer, PaintedAnswer, RecipeAnswer, ResolvedRequest
 from packshot.contract.requests import (
     CanvasIn,
     HoldRequest,

@@ -57,8 +57,8 @@ class Try:
 
     def to_json(self) -> dict[str, Any]:
         """The form that a recipe keeps. `error` is left out where there is none."""
-        told: dict[str, Any] = {"seed": self.seed, "failed": list(self.failed)}
-        return told if self.error is None else {**told, "error": self.error}
+        values: dict[str, Any] = {"seed": self.seed, "failed": list(self.failed)}
+        return values if self.error is None else {**values, "error": self.error}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Try:

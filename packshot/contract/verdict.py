@@ -101,9 +101,9 @@ class Verdict:
         First the level counts, then how few findings have it, then the scene's sharpness.
         """
         level = self.level
-        told = sum(finding.level == level for finding in self.findings) if level != "ok" else 0
+        as_bad = sum(finding.level == level for finding in self.findings) if level != "ok" else 0
         sharpness = self.measures.sharpness if self.measures else None
-        return -LEVELS.index(level), -told, sharpness or 0.0
+        return -LEVELS.index(level), -as_bad, sharpness or 0.0
 
     def level_of(self, check: str) -> Level | None:
         """The worst level of the findings of one check; None when it has none."""

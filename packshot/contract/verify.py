@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from packshot.contract.answers import NoteAnswer, RecipeAnswer
+from packshot.contract.answers import NoteAnswer
 from packshot.contract.base import Answer, absent
+from packshot.contract.recipe_answers import RecipeAnswer
 from packshot.contract.requests import Request
 
 Match = Literal["exact", "c2pa", "watermark", "fingerprint", "none"]

@@ -247,7 +247,7 @@ def _box_size(width: int, height: int, angle: float) -> tuple[int, int]:
 
 
 def _start(centre: float, length: int) -> int:
-    """The first pixel of a box of so many pixels around a centre."""
+    """The first pixel of a box of this many pixels around a centre."""
     return math.floor(centre - length / 2 + 0.5)
 
 

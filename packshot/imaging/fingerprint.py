@@ -57,7 +57,7 @@ _ENOUGH = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 _BLOCK_PX = 6
 """Side of the blocks in which edits are looked for, pixels of a sketch: an eighth of the frame."""
 _EDITED_LEAST, _EDITED_TIMES = 10.0, 6.0
-"""A block is edited from this mean residual, grey levels, that is so many times the median of all blocks."""
+"""A block is edited from this mean residual, grey levels, that is this many times the median of all blocks."""
 _EDITABLE = 7
 """Blocks that may be edited: those that differ most do not count when sketches are compared."""
 _DETAIL_FLOOR = 1.5

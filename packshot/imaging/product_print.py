@@ -52,7 +52,7 @@ MAX_LUMA, MAX_COLOUR, MIN_DETAIL, MAX_ASPECT = 16.0, 4.0, 0.97, 1.05
 _BLOCK_PX = 8
 """Side of the blocks in which edits are looked for, pixels of the luma."""
 _EDITED_LEAST, _EDITED_TIMES = 10.0, 6.0
-"""A block is edited from this mean difference, levels, that is so many times the median of the product's blocks."""
+"""A block is edited from this mean difference, levels, that is this many times the median of the product's blocks."""
 
 
 class Agreement(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import packshot
@@ -66,7 +66,6 @@ async def shoot(
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     references = await references_of(store, tenant_id, spec, stages)
     adapters = await adapters_of(store, tenant_id, spec)
-    progress = _Progress(spec, on_step)
 
     def paint(seed: int) -> AsyncIterator[Step | Painted]:
         return stages.paint(
@@ -79,12 +78,10 @@ async def shoot(
             references=references,
         )
 
+    pictures = _Pictures(spec, stages, placed, understood, text, paint, _Progress(spec, on_step))
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(_settled(_picture(index, paint, progress, placed, understood, spec, stages, text)))
-                for index in range(spec.images)
-            ]
+            tasks = [group.create_task(_settled(pictures.make(index))) for index in range(spec.images)]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
     made = [task.result() for task in tasks]
@@ -168,48 +165,67 @@ class _Progress:
         self._on_step(Step(sum(self._done), self._total, step.preview, image))
 
 
-async def _picture(
-    index: int,
-    paint: Callable[[int], AsyncIterator[Step | Painted]],
-    progress: _Progress,
-    placed: Placed,
-    understood: Understood | None,
-    spec: ShotSpec,
-    stages: Stages,
-    text: TextOrder | None,
-) -> NewImage:
-    """Paint the shot's picture number `index`, again while a finding of its `retry` fails, and keep the best.
+@dataclass(frozen=True)
+class _Pictures:
+    """Makes the pictures of a shot. `paint` paints the one of a seed; the rest is what all of them share."""
 
-    An error ends the retries, because a picture is there already; without one it is raised.
-    """
-    best: NewImage | None = None
-    best_worth: tuple[float, ...] = ()
-    tries: list[Try] = []
-    spent_ms: dict[str, float] = {}
-    for seed in retry_seeds(spec, index):
-        if tries:
-            progress.again(index)
-        try:
-            made = await _one_try(index, paint(seed), progress, placed, understood, spec, stages, text)
-        except PackshotError as error:
-            if best is None:
-                raise
-            tries.append(Try(seed, error=error.code))
-            break
-        for name, ms in made.recipe.timing_ms.items():
-            spent_ms[name] = round(spent_ms.get(name, 0.0) + ms, 1)
-        failed = failed_checks(made.verdict, spec.retry)
-        tries.append(Try(seed, failed))
-        worth = (-len(failed), *made.verdict.worth)
-        if best is None or worth > best_worth:
-            best, best_worth = made, worth
-        if not failed:
-            break
-    if best is None:
-        raise RuntimeError("a picture must be painted at least once, but its shot names no seed")
-    if spec.retry is None:
-        return best
-    return replace(best, recipe=replace(best.recipe, tries=tuple(tries), timing_ms=spent_ms))
+    spec: ShotSpec
+    stages: Stages
+    placed: Placed
+    understood: Understood | None
+    text: TextOrder | None
+    paint: Callable[[int], AsyncIterator[Step | Painted]]
+    progress: _Progress
+
+    async def make(self, index: int) -> NewImage:
+        """Paint the shot's picture number `index`, again while a finding of its `retry` fails, and keep the best.
+
+        An error ends the retries, because a picture is there already; without one it is raised.
+        """
+        best: NewImage | None = None
+        best_worth: tuple[float, ...] = ()
+        tries: list[Try] = []
+        spent_ms: dict[str, float] = {}
+        for seed in retry_seeds(self.spec, index):
+            if tries:
+                self.progress.again(index)
+            try:
+                made = await self._try(index, seed)
+            except PackshotError as error:
+                if best is None:
+                    raise
+                tries.append(Try(seed, error=error.code))
+                break
+            for name, ms in made.recipe.timing_ms.items():
+                spent_ms[name] = round(spent_ms.get(name, 0.0) + ms, 1)
+            failed = failed_checks(made.verdict, self.spec.retry)
+            tries.append(Try(seed, failed))
+            worth = (-len(failed), *made.verdict.worth)
+            if best is None or worth > best_worth:
+                best, best_worth = made, worth
+            if not failed:
+                break
+        if best is None:
+            raise RuntimeError("a picture must be painted at least once, but its shot names no seed")
+        if self.spec.retry is None:
+            return best
+        return replace(best, recipe=replace(best.recipe, tries=tuple(tries), timing_ms=spent_ms))
+
+    async def _try(self, index: int, seed: int) -> NewImage:
+        """Paint the picture number `index` once, finish it and have its text read."""
+        async for update in self.paint(seed):
+            if isinstance(update, Step):
+                self.progress.report(index, update)
+            else:
+                with span("finish", image=index):
+                    products = self.understood.products if self.understood and self.spec.relight else None
+                    finished = await self.stages.finish(self.placed.prepared, update, self.spec, products)
+                if self.understood is not None:
+                    finding = material_finding(self.understood.materials)
+                    finished = replace(finished, verdict=finished.verdict.with_findings(finding))
+                finished, text_ms = await proofread(finished, self.text, self.stages)
+                return image_of(index, finished, recipe_of(update, finished, self.spec, **text_ms))
+        raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
 def retry_seeds(spec: ShotSpec, index: int) -> Iterator[int]:
@@ -226,31 +242,6 @@ def failed_checks(verdict: Verdict, retry: Retry | None) -> tuple[str, ...]:
     """The names of the failed findings for which a picture is painted again, each once."""
     named = retry.on if retry else ()
     return tuple(dict.fromkeys(one.check for one in verdict.findings if one.level == "failed" and one.check in named))
-
-
-async def _one_try(
-    index: int,
-    painting: AsyncIterator[Step | Painted],
-    progress: _Progress,
-    placed: Placed,
-    understood: Understood | None,
-    spec: ShotSpec,
-    stages: Stages,
-    text: TextOrder | None,
-) -> NewImage:
-    async for update in painting:
-        if isinstance(update, Step):
-            progress.report(index, update)
-        else:
-            with span("finish", image=index):
-                products = understood.products if understood is not None and spec.relight is not None else None
-                finished = await stages.finish(placed.prepared, update, spec, products)
-            if understood is not None:
-                finding = material_finding(understood.materials)
-                finished = replace(finished, verdict=finished.verdict.with_findings(finding))
-            finished, text_ms = await proofread(finished, text, stages)
-            return image_of(index, finished, recipe_of(update, finished, spec, **text_ms))
-    raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
 async def proofread(finished: Finished, text: TextOrder | None, stages: Stages) -> tuple[Finished, dict[str, float]]:

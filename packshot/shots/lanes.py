@@ -29,7 +29,7 @@ class Running:
 
 
 class Lanes:
-    """The lanes of a director with so many `places`, for the `engines` of its cluster; None places = no limit."""
+    """The lanes of a director with this many `places`, for the `engines` of its cluster; None places = no limit."""
 
     def __init__(self, places: int | None, engines: Sequence[str] = ()) -> None:
         self._places = math.inf if places is None else places

@@ -12,8 +12,8 @@ class RunsEnded:
     def __init__(self) -> None:
         self._next = asyncio.Event()
 
-    def tell(self) -> None:
-        """A run has ended."""
+    def notify(self) -> None:
+        """Wake the waiters: a run has ended."""
         self._next.set()
         self._next = asyncio.Event()
 

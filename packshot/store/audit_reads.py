@@ -79,8 +79,8 @@ class AuditReads:
         out.
         """
         fields = context.fields()
-        told = tuple(sorted((name, value) for name, value in (details or {}).items() if value is not None))
-        key = (tenant_id, (by or fields.get("actor", SYSTEM))[:100], action, object_id, told)
+        named = tuple(sorted((name, value) for name, value in (details or {}).items() if value is not None))
+        key = (tenant_id, (by or fields.get("actor", SYSTEM))[:100], action, object_id, named)
         with self._lock:
             known = self._waiting.get(key)
             if known is not None:
@@ -124,10 +124,10 @@ class AuditReads:
                     "action": action,
                     "object_id": object_id,
                     "request_id": one.request_id,
-                    "details": dict(told) | ({"times": one.times} if one.times > 1 else {}) or None,
+                    "details": dict(named) | ({"times": one.times} if one.times > 1 else {}) or None,
                     "age_s": max(0.0, now - one.at_s),
                 }
-                for (owner, by, action, object_id, told), one in taken.items()
+                for (owner, by, action, object_id, named), one in taken.items()
                 if owner in known
             ]
             if rows:

@@ -87,8 +87,8 @@ class Budgets:
                 raise BadInput("invalid_request", rule)
         with self._database.write() as connection:
             tenant_id = _tenant_of(connection, owner_id)
-            told: Details = {str(name): limit for name, limit in wanted.items()}
-            record(connection, tenant_id, "tenant.changed", owner_id, details=told)
+            details: Details = {str(name): limit for name, limit in wanted.items()}
+            record(connection, tenant_id, "tenant.changed", owner_id, details=details)
             if all(limit is None for limit in wanted.values()):
                 connection.execute(delete(budget).where(budget.c.owner_id == owner_id))
                 return
@@ -216,11 +216,11 @@ def _tenant_of(connection: Connection, owner_id: str) -> str:
 
 
 def _tell(connection: Connection, tenant_id: str, reached: Spending, spent: float | None = None) -> None:
-    told = _TOLD.get(reached.name)
-    if told is None or reached.resets_at is None:
+    column = _TOLD.get(reached.name)
+    if column is None or reached.resets_at is None:
         return
-    mine = (budget.c.owner_id == reached.owner_id) & told.is_distinct_from(reached.period)
-    if connection.execute(update(budget).where(mine).values({told.name: reached.period})).rowcount == 0:
+    mine = (budget.c.owner_id == reached.owner_id) & column.is_distinct_from(reached.period)
+    if connection.execute(update(budget).where(mine).values({column.name: reached.period})).rowcount == 0:
         return
     event = BudgetReached(
         owner=reached.owner,

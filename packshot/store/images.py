@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
+from packshot.contract.proof import TEXT_CHECK
 from packshot.contract.verdict import Verdict
 from packshot.store.audit_rows import record
 from packshot.store.database import Database, absent, require_id
-from packshot.store.records import ImageRecord, MeasuredImage
-from packshot.store.schema import image
+from packshot.store.fingerprints import insert_fingerprint
+from packshot.store.records import ImageRecord, MeasuredImage, NewImage
+from packshot.store.references import WrittenFile
+from packshot.store.schema import Now, image
 from packshot.store.shot_rows import image_record
 from packshot.store.versions import family, restore
 
@@ -68,3 +71,33 @@ class Images:
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
         return {row.id: MeasuredImage(row.asset_key, Verdict.from_json(row.verdict)) for row in rows}
+
+
+def insert_image(
+    connection: Connection,
+    tenant_id: str,
+    shot_id: str,
+    image_id: str,
+    new: NewImage,
+    file: WrittenFile,
+    gain: WrittenFile | None,
+) -> None:
+    """Insert a picture that a row of the queue made. The caller takes the references to its files."""
+    statement = image.insert().values(
+        id=image_id,
+        tenant_id=tenant_id,
+        shot_id=shot_id,
+        index=new.index,
+        seed=new.seed,
+        width=new.width,
+        height=new.height,
+        asset_key=file.key,
+        gain_key=gain.key if gain is not None else None,
+        verdict=new.verdict.to_json(),
+        text_state=new.verdict.level_of(TEXT_CHECK),
+        recipe=new.recipe.to_json(),
+        created_at=Now(),
+    )
+    connection.execute(statement)
+    if new.fingerprint is not None:
+        insert_fingerprint(connection, tenant_id, image_id, image_id, new.fingerprint)

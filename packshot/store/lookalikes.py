@@ -45,7 +45,7 @@ PAGE = 20_000
 """Fingerprints of one query."""
 
 LATE = 1_000
-"""A row may be committed after later ones: so many before the last one are read again."""
+"""A row may be committed after later ones: this many before the last one are read again."""
 
 RELOAD_S = 3600.0
 """Seconds after which all hashes are read anew, without those that were deleted."""

@@ -15,7 +15,7 @@ from packshot.store.schema_webhooks import webhook, webhook_message
 from packshot.store.wakes import OUTBOX, notify
 
 NEW_FOR_S = 86_400.0
-"""A new message is due since so many seconds: a clock that is set back does not make it wait, and it keeps its turn."""
+"""A new message has been due for this many seconds, so that a clock that is set back does not delay it."""
 
 
 def publish(connection: Connection, tenant_id: str, *events: WebhookEvent) -> None:
@@ -48,5 +48,5 @@ def publish(connection: Connection, tenant_id: str, *events: WebhookEvent) -> No
 
 
 def _body(event: WebhookEvent, happened_at: datetime) -> str:
-    told = {"type": event.type, "timestamp": iso(happened_at), "data": event.model_dump(mode="json")}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    body = {"type": event.type, "timestamp": iso(happened_at), "data": event.model_dump(mode="json")}
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
-from packshot.contract.proof import TEXT_CHECK
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import SHOT_KINDS, STATUSES, Priority, ShotKind, Status
 from packshot.errors import LeaseLost
@@ -23,8 +22,8 @@ from packshot.store.clip_records import NewClip
 from packshot.store.clips import insert_clip
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
-from packshot.store.fingerprints import insert_fingerprint
 from packshot.store.gains import hold_relit_materials, write_gains
+from packshot.store.images import insert_image
 from packshot.store.load_records import QueueLoad
 from packshot.store.queue_changes import (
     BACKOFF_S,
@@ -44,7 +43,7 @@ from packshot.store.queue_load import by_priority, load_of, load_query, pending
 from packshot.store.queue_order import Engines, due_count, people_wait
 from packshot.store.records import Claim, NewImage, ShotRecord
 from packshot.store.references import AssetReferences
-from packshot.store.schema import ORIGIN, Now, image, shot
+from packshot.store.schema import ORIGIN, Now, shot
 from packshot.store.shot_rows import shot_record
 from packshot.store.versions import REDO, supersede
 from packshot.store.wakes import CHANGED, QUEUED, notify
@@ -55,7 +54,7 @@ MAX_CRASHES = 2
 CLAIM_AMONG, CLAIM_AMONG_SOME = 8, 64
 """Among how many shots at the front of the queue a claim looks first. More are needed only while as many are locked.
 
-A claim of interactive shots or of some engines only looks among so many, and no further.
+A claim of interactive shots alone, or of some engines, looks among the second number, and no further.
 """
 
 log = logging.getLogger(__name__)
@@ -201,24 +200,7 @@ class Queue:
             for film, file in zip(clips, files[len(images) :], strict=True):
                 insert_clip(connection, claim.tenant, claim.shot_id, film, file)
             for image_id, new, file in zip(image_ids, images, files, strict=False):
-                statement = image.insert().values(
-                    id=image_id,
-                    tenant_id=claim.tenant,
-                    shot_id=claim.shot_id,
-                    index=new.index,
-                    seed=new.seed,
-                    width=new.width,
-                    height=new.height,
-                    asset_key=file.key,
-                    gain_key=gains[new.index].key if new.index in gains else None,
-                    verdict=new.verdict.to_json(),
-                    text_state=new.verdict.level_of(TEXT_CHECK),
-                    recipe=new.recipe.to_json(),
-                    created_at=Now(),
-                )
-                connection.execute(statement)
-                if new.fingerprint is not None:
-                    insert_fingerprint(connection, claim.tenant, image_id, image_id, new.fingerprint)
+                insert_image(connection, claim.tenant, claim.shot_id, image_id, new, file, gains.get(new.index))
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)
@@ -278,8 +260,7 @@ class Queue:
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
-        told = storable(detail)
-        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, told)
+        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, storable(detail))
         return self._changed(claim, change)
 
     def _changed(self, claim: Claim, change: dict[str, object]) -> ShotRecord:

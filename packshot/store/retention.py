@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, select, update
 
 from packshot.contract.status import ENDED
 from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
@@ -122,48 +123,33 @@ class Retention:
             mask.c.source.is_distinct_from("alpha"),  # this one lives as long as its photo
             mask.c.created_at < self._cutoff(mask.c.tenant_id),
         )
-        deleted = 0
-        while True:
-            with self._database.write() as connection:
-                locked = (
-                    select(mask.c.id)
-                    .where(~used, expired | unneeded)
-                    .limit(BATCH)
-                    .with_for_update(of=mask, skip_locked=True)
-                )
-                ids = connection.execute(locked).scalars().all()
-                # The conditions are checked again under the lock, because a shot may have used a mask since.
-                deletion = delete(mask).where(mask.c.id.in_(ids), ~used, expired | unneeded)
-                rows = connection.execute(deletion.returning(*FILES)).all()
-                keys = files_of(rows)
-                self._references.drop(connection, keys)
-            self._references.purge(keys)
-            deleted += len(rows)
-            if len(ids) < BATCH:
-                return deleted
+        locked = select(mask.c.id).where(~used, expired | unneeded).limit(BATCH)
+        locked = locked.with_for_update(of=mask, skip_locked=True)
+
+        def delete_batch(connection: Connection) -> _Batch:
+            ids = connection.execute(locked).scalars().all()
+            # The conditions are checked again under the lock, because a shot may have used a mask since.
+            deletion = delete(mask).where(mask.c.id.in_(ids), ~used, expired | unneeded)
+            rows = connection.execute(deletion.returning(*FILES)).all()
+            return _Batch(len(ids), len(rows), files_of(rows))
+
+        return self._in_batches(delete_batch)
 
     def _sweep_shots(self) -> int:
         """Delete old shots, unless one of their pictures is a reference that is still needed."""
         referred = exists().where(image.c.shot_id == shot.c.id, used_as_reference(image.c.id))
-        deleted = 0
-        while True:
-            with self._database.write() as connection:
-                locked = (
-                    select(shot.c.id)
-                    .where(shot.c.status.in_(ENDED), shot.c.finished_at < self._cutoff(shot.c.tenant_id), ~referred)
-                    .limit(BATCH)
-                    .with_for_update(of=shot, skip_locked=True)
-                )
-                ids = connection.execute(locked).scalars().all()
-                pictures = select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))
-                keys = [*files_of(connection.execute(pictures)), *asset_keys_of(connection, ids)]
-                keys += [*job_keys_of(connection, ids), *clip_keys_of(connection, ids)]
-                connection.execute(delete(shot).where(shot.c.id.in_(ids)))
-                self._references.drop(connection, keys)
-            self._references.purge(keys)
-            deleted += len(ids)
-            if len(ids) < BATCH:
-                return deleted
+        old = and_(shot.c.status.in_(ENDED), shot.c.finished_at < self._cutoff(shot.c.tenant_id), ~referred)
+        locked = select(shot.c.id).where(old).limit(BATCH).with_for_update(of=shot, skip_locked=True)
+
+        def delete_batch(connection: Connection) -> _Batch:
+            ids = connection.execute(locked).scalars().all()
+            pictures = select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))
+            keys = [*files_of(connection.execute(pictures)), *asset_keys_of(connection, ids)]
+            keys += [*job_keys_of(connection, ids), *clip_keys_of(connection, ids)]
+            connection.execute(delete(shot).where(shot.c.id.in_(ids)))
+            return _Batch(len(ids), len(ids), keys)
+
+        return self._in_batches(delete_batch)
 
     def _sweep_photos(self) -> int:
         """Delete photos that were not used within their retention, unless a kept shot uses one of their masks.
@@ -205,19 +191,15 @@ class Retention:
         filmed = exists().where(clip.c.image_id == image.c.id)
         unused = and_(image.c.review_number.is_(None), ~delivered, ~filmed, ~used_as_reference(image.c.id))
         dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, unused, better, ~_held(image.c.tenant_id))
-        deleted = 0
-        while True:
-            with self._database.write() as connection:
-                locked = select(image.c.id).where(dropped).limit(BATCH).with_for_update(of=image, skip_locked=True)
-                ids = connection.execute(locked).scalars().all()
-                gone = delete(image).where(image.c.id.in_(ids), image.c.review_number.is_(None)).returning(*IMAGE_FILES)
-                rows = connection.execute(gone).all()
-                keys = files_of(rows)
-                self._references.drop(connection, keys)
-            self._references.purge(keys)
-            deleted += len(rows)
-            if len(ids) < BATCH:
-                return deleted
+        locked = select(image.c.id).where(dropped).limit(BATCH).with_for_update(of=image, skip_locked=True)
+
+        def delete_batch(connection: Connection) -> _Batch:
+            ids = connection.execute(locked).scalars().all()
+            gone = delete(image).where(image.c.id.in_(ids), image.c.review_number.is_(None)).returning(*IMAGE_FILES)
+            rows = connection.execute(gone).all()
+            return _Batch(len(ids), len(rows), files_of(rows))
+
+        return self._in_batches(delete_batch)
 
     def _sweep_catalogues(self) -> int:
         """Delete catalogues that ended, or were never started, before the cutoff, with their rows."""
@@ -239,18 +221,27 @@ class Retention:
 
     def _sweep_trainings(self) -> int:
         """Delete trainings that ended before the cutoff, with their files. Their adapters stay."""
-        c, deleted = training.c, 0
+        c = training.c
         old = and_(c.status.in_(ENDED), c.finished_at < self._cutoff(c.tenant_id))
+        locked = select(c.id).where(old).limit(BATCH).with_for_update(of=training, skip_locked=True)
+
+        def delete_batch(connection: Connection) -> _Batch:
+            ids = connection.execute(locked).scalars().all()
+            gone = delete(training).where(c.id.in_(ids)).returning(c.sheet_key, c.loss_key, c.state_key)
+            return _Batch(len(ids), len(ids), files_of(connection.execute(gone)))
+
+        return self._in_batches(delete_batch)
+
+    def _in_batches(self, delete_batch: Callable[[Connection], _Batch]) -> int:
+        """Delete batches, each in a transaction of its own, until one was not full. Returns the number of rows."""
+        deleted = 0
         while True:
             with self._database.write() as connection:
-                locked = select(c.id).where(old).limit(BATCH).with_for_update(of=training, skip_locked=True)
-                ids = connection.execute(locked).scalars().all()
-                gone = delete(training).where(c.id.in_(ids)).returning(c.sheet_key, c.loss_key, c.state_key)
-                keys = [key for row in connection.execute(gone) for key in row if key is not None]
-                self._references.drop(connection, keys)
-            self._references.purge(keys)
-            deleted += len(ids)
-            if len(ids) < BATCH:
+                batch = delete_batch(connection)
+                self._references.drop(connection, batch.keys)
+            self._references.purge(batch.keys)
+            deleted += batch.deleted
+            if batch.found < BATCH:
                 return deleted
 
     def _cutoff(self, tenant_id: ColumnElement[str]) -> ColumnElement[float]:
@@ -287,6 +278,14 @@ class Retention:
 
     def _old_files(self, folder: str) -> Iterator[str]:
         return (file.key for file in self._assets.files(folder) if file.age_s > ORPHAN_AGE_S)
+
+
+class _Batch(NamedTuple):
+    """What one transaction deleted: rows `found`, those of them `deleted`, and the keys of their files."""
+
+    found: int
+    deleted: int
+    keys: list[str]
 
 
 def _held(tenant_id: ColumnElement[str]) -> ColumnElement[bool]:

@@ -208,9 +208,9 @@ class TrainingWork:
         details: Details = {"status": how.status, "code": how.code, "steps": ended.step, "adapter_id": adapter_id}
         record(connection, row.tenant_id, "training.ended", row.id, details=details, by=SYSTEM)
         log.info("training %s ended %s at step %d of %d", row.id, how.status, ended.step, ended.steps)
-        told = training_record(ended)
-        training_ended(connection, told)
-        return told
+        of_ended = training_record(ended)
+        training_ended(connection, of_ended)
+        return of_ended
 
 
 def _held(connection: Connection, claim: TrainingClaim) -> Row[Any]:

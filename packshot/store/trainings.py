@@ -187,9 +187,9 @@ class Trainings:
             }
             row = connection.execute(change.values(values).returning(*training.c)).one()
             record(connection, tenant_id, "training.cancelled", training_id)
-            told = training_record(row)
-            training_ended(connection, told)
-            return told
+            cancelled = training_record(row)
+            training_ended(connection, cancelled)
+            return cancelled
 
     def delete(self, tenant_id: str, training_id: str) -> None:
         """Delete a training that has ended, and its files. Its adapter stays.

@@ -29,10 +29,10 @@ from packshot.types import U8
 __all__ = ["Checks", "Writer"]
 
 LEARNED_LIMIT, LEARNED_TURNS = 1.1, 2
-"""A training has diverged when its error on its own pictures is so many times the untrained pack's, so many checks in
-a row."""
+"""A training has diverged when its error on its own pictures is this many times the untrained pack's, in this many
+checks in a row."""
 KEPT_LIMIT = 2.0
-"""A network has forgotten the pack when its error on the pack's own pictures is so many times the untrained pack's.
+"""A network has forgotten the pack when its error on the pack's own pictures is this many times the untrained pack's.
 
 Of an adapter it only says how far the look is from the pack's: without the adapter, the pack is as it was."""
 MOST_ROWS = 6

@@ -20,10 +20,10 @@ from ray.serve.handle import DeploymentHandle
 from cluster.local import ENVIRONMENT, environment
 from cluster.private_ray import bind_to_loopback, private_environment, ray_folder
 from deployments.canny import CannyDeployment
-from deployments.director import GraphStages
 from deployments.finisher import FinisherDeployment
 from deployments.generator import GeneratorDeployment
 from deployments.ray_support.decorated import as_deployment
+from deployments.ray_support.serve_stages import ServeStages
 from packshot.contract.shot_spec import Canvas, LayerSpec
 from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.models.packs.served import Served
@@ -47,7 +47,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def stages(settings: Settings) -> Iterator[GraphStages]:
+def stages(settings: Settings) -> Iterator[ServeStages]:
     """The stages of shots in a Serve of their own: a finisher, canny, and generators of three engines that sleep."""
     folder = ray_folder()
     variables = {"PACKSHOT_HOME": str(settings.home), "PACKSHOT_PACK_PATH": settings.pack_path}
@@ -67,7 +67,7 @@ def stages(settings: Settings) -> Iterator[GraphStages]:
             generators = {
                 pack: run(GeneratorDeployment, name, pack, 1, **cheap) for pack, name in SERVED.generators.items()
             }
-            yield GraphStages(settings, finisher, finisher, canny, generators, finisher)
+            yield ServeStages(settings, finisher, finisher, canny, generators, finisher)
         finally:
             serve.shutdown()
             ray.shutdown()
@@ -90,7 +90,7 @@ def running() -> set[str]:
     }
 
 
-async def shots_of_three_engines(stages: GraphStages, store: Store, settings: Settings) -> None:
+async def shots_of_three_engines(stages: ServeStages, store: Store, settings: Settings) -> None:
     """Many shots of one engine, and one of each other engine: these do not wait for the first engine's to end."""
     tenant = store.tenants.local().id
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
@@ -136,6 +136,6 @@ async def shots_of_three_engines(stages: GraphStages, store: Store, settings: Se
 @pytest.mark.soak  # a minute on idle cores
 @pytest.mark.timeout(900)
 def test_rows_of_three_engines_wake_each_alone_and_none_starves(
-    stages: GraphStages, store: Store, settings: Settings
+    stages: ServeStages, store: Store, settings: Settings
 ) -> None:
     asyncio.run(shots_of_three_engines(stages, store, settings))

@@ -11,7 +11,7 @@ import ray
 from ray import serve
 
 from cluster.render import APPLICATION
-from deployments.director import GraphStages
+from deployments.ray_support.serve_stages import ServeStages
 from packshot.contract.style import Reference
 from packshot.errors import NotFound
 from packshot.references import References
@@ -40,7 +40,7 @@ def references(home: Path, *files: PictureFile) -> Any:
             serve.get_deployment_handle(name, app_name=APPLICATION)
             for name in ("finisher", "understand", "canny", "reference_encoder")
         )
-        stages = GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder)
+        stages = ServeStages(Settings(home=home), finisher, understander, canny, {}, encoder)
         return await stages.references(files, 0.5, "mini")
 
     return asyncio.run(asyncio.wait_for(ask(), LIMIT_S))

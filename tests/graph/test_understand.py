@@ -15,7 +15,7 @@ import ray
 from ray import serve
 
 from cluster.render import APPLICATION
-from deployments.director import GraphStages
+from deployments.ray_support.serve_stages import ServeStages
 from packshot.errors import NotFound
 from packshot.settings import Settings
 from packshot.shots import LayoutFiles, Understood
@@ -38,7 +38,7 @@ def layout(home: Path, cup: dict[str, Any]) -> Iterator[LayoutFiles]:
         store.close()
 
 
-def asked(home: Path, ask: Callable[[GraphStages], Awaitable[Answer]], *, sees_scenes: bool = False) -> Answer:
+def asked(home: Path, ask: Callable[[ServeStages], Awaitable[Answer]], *, sees_scenes: bool = False) -> Answer:
     """What the flow's stages answer, over handles of this process."""
 
     async def call() -> Answer:
@@ -47,7 +47,7 @@ def asked(home: Path, ask: Callable[[GraphStages], Awaitable[Answer]], *, sees_s
             for name in ("finisher", "understand", "canny", "reference_encoder")
         )
         return await ask(
-            GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder, sees_scenes=sees_scenes)
+            ServeStages(Settings(home=home), finisher, understander, canny, {}, encoder, sees_scenes=sees_scenes)
         )
 
     return asyncio.run(asyncio.wait_for(call(), LIMIT_S))

@@ -116,6 +116,14 @@ def test_the_drawing_of_the_architecture_is_the_graphs() -> None:
     )
 
 
+def test_the_architecture_names_every_part_of_the_store() -> None:
+    source = (ROOT / "packshot/store/store.py").read_text("utf-8")
+    parts = set(re.findall(r"^        self\.([a-z]\w*) = ", source, re.MULTILINE)) - {"database", "settings"}
+    named = set(re.findall(r"`store\.(\w+)`", text_of(Path("docs/architecture.md"))))
+    assert len(parts) > 20
+    assert parts - named == set()
+
+
 def test_every_page_is_reachable_from_the_index() -> None:
     seen, ahead = set(), [Path("docs/index.md")]
     while ahead:

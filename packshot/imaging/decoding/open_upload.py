@@ -119,7 +119,7 @@ def _open_jpeg(data: bytes, max_px: int, max_side_px: int, notes: list[Note]) ->
 
 
 def _scale(opened: JpegImageFile, max_px: int, max_side_px: int) -> int:
-    """1, 2, 4 or 8: the JPEG is decoded at one part in so many of its width and height."""
+    """1, 2, 4 or 8: the JPEG is decoded at one part in this many of its width and height."""
     width, height = opened.size
     if width * height > REDUCIBLE * max_px:
         detail = (

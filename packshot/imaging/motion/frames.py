@@ -16,11 +16,11 @@ from packshot.types import F32, U8, Flat
 __all__ = ["Frames", "frame_size"]
 
 GRID_PX = 4
-"""Where a frame sees the scene is computed for one in so many pixels of each side; it changes slowly."""
+"""Where a frame sees the scene is computed for one in this many pixels of each side; it changes slowly."""
 TRACE_PX = 2
 """How far outside the product's edge the scene is filled anew, in the picture's pixels."""
 ROUNDS = 4
-"""The disparity of a seen point depends on the point; so many rounds find it to 0.1 px."""
+"""The disparity of a seen point depends on the point; this many rounds find it to 0.1 px."""
 
 
 def frame_size(picture: tuple[int, int], longer_px: int) -> tuple[int, int]:

@@ -53,8 +53,8 @@ def fitted(file: AdapterFile, network: NetworkName, shapes: Shapes, base: str) -
 
 def mismatch(detail: str) -> BadInput:
     """The error of an adapter for another family of networks."""
-    told = f"{detail}; use an adapter that was trained on this engine's family"
-    return BadInput("adapter_mismatch", told, errors=[{"loc": ["file"], "msg": told}])
+    message = f"{detail}; use an adapter that was trained on this engine's family"
+    return BadInput("adapter_mismatch", message, errors=[{"loc": ["file"], "msg": message}])
 
 
 def sgm_name(flat: str) -> str:

@@ -31,8 +31,8 @@ def check_limits(scene: Scene, pack: Pack) -> None:
     samplers = pack.manifest.samplers
     if brief.sampler is not None and brief.sampler not in samplers:
         rule = f"sampler must be one that pack {pack.name!r} lists ({', '.join(samplers) or 'none'})"
-        told = f"{rule}, got {brief.sampler}"
-        raise BadInput("engine_cannot", f"{told}; leave it out", errors=[{"loc": ["sampler"], "msg": told}])
+        message = f"{rule}, got {brief.sampler}"
+        raise BadInput("engine_cannot", f"{message}; leave it out", errors=[{"loc": ["sampler"], "msg": message}])
     for kind, condition in brief.all_conditions.items():
         prefix = "control" if kind == "canny" else kind
         _check_condition(prefix, condition, limits.max_control_scale, pack)

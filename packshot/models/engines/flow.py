@@ -86,7 +86,7 @@ class FlowEngine(StepEngine):
 
     @abstractmethod
     def _shift(self, tokens: int, steps: int) -> float:
-        """The scheduler's `mu`, which shifts the noise levels of a window of so many tokens."""
+        """The scheduler's `mu`, which shifts the noise levels of a window of this many tokens."""
 
     def _repainted(self, scene: Scene) -> Repainted:
         """What the scene repaints: the layout's surround, or a part of the picture of which it keeps the rest."""

@@ -32,7 +32,7 @@ __all__ = ["FlowControlEngine"]
 PATCH = 2
 """Latents on each side of one token."""
 TOKENS_MULTIPLE = 32
-"""Z-Image pads each text and each picture to a multiple of so many tokens."""
+"""Z-Image pads each text and each picture to a multiple of this many tokens."""
 
 
 class FlowControlEngine(FlowEngine):
@@ -158,5 +158,5 @@ def _map(kind: ConditionKind, scene: Scene, repainted: Repainted) -> Tensor:
 
 
 def _padded(tokens: int) -> int:
-    """The tokens that the transformer makes of so many, by padding."""
+    """The tokens that the transformer makes of this many, by padding."""
     return -(-tokens // TOKENS_MULTIPLE) * TOKENS_MULTIPLE

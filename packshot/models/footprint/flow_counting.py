@@ -72,7 +72,7 @@ def flow_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint
 
 
 def _edit_step(pack: Pack, parts: dict[RoleName, Any], dtype: torch.dtype, size: Size, rows: int) -> object:
-    """The window and the scene's picture, each of so many tokens, and the text."""
+    """The window and the scene's picture, each of this many tokens, and the text."""
     tokens = size[0] * size[1] // (PATCH * pack.vae_factor) ** 2
     config = parts["transformer"].config
     empty = partial(torch.empty, device="meta")

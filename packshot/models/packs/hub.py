@@ -234,10 +234,10 @@ def _no_such_file(source: HubSource, file: str) -> str:
         return f"{where} has no {file}, but {whole[0]}; name that under `files` in the manifest"
     if pickled := [name for name in near if name.endswith(PICKLED)]:
         about = listed[pickled[0]].lfs
-        told = f": {{sha256: {about.sha256}, bytes: {about.size}}}" if about else " with its sha256"
+        entry = f": {{sha256: {about.sha256}, bytes: {about.size}}}" if about else " with its sha256"
         return (
             f"{where} has no {file}, only the pickle {pickled[0]}; it is read without running code and converted once "
-            f"if the manifest names it under `files` as `{pickled[0]}{told}`"
+            f"if the manifest names it under `files` as `{pickled[0]}{entry}`"
         )
     names = [name for name in listed if name.endswith((*WEIGHT_SUFFIXES, ".json", ".txt"))]
     shown = ", ".join(names[:SHOWN_FILES]) + (" …" if len(names) > SHOWN_FILES else "") if names else "no weights"

@@ -71,8 +71,8 @@ def unpack(state: State, base: Pack, folder: Path, prediction: str = "") -> None
         (folder / role / "config.json").write_text(json.dumps(named), "utf-8")
     if prediction:
         (folder / "scheduler").mkdir()
-        told = json.dumps({"prediction_type": prediction})
-        (folder / "scheduler/scheduler_config.json").write_text(told, "utf-8")
+        scheduler = json.dumps({"prediction_type": prediction})
+        (folder / "scheduler/scheduler_config.json").write_text(scheduler, "utf-8")
 
 
 def _conversions(base: Pack, unet: State) -> dict[RoleName, tuple[Callable[[State], State], str]]:

@@ -26,7 +26,7 @@ __all__ = ["RapidReader"]
 MIN_SIDE_PX = 64
 """The detector sees nothing in a smaller picture."""
 MAX_ENLARGED, ENLARGED_PX = 2.0, 800
-"""A small picture is enlarged, up to so many times and to this longer side: its small letters are then found."""
+"""A small picture is enlarged, up to this many times and to this longer side: its small letters are then found."""
 
 
 class RapidReader:

@@ -22,7 +22,7 @@ Quad = F32
 """The corners of a line, float32 4x2 of (x, y) pixels: left top, right top, right bottom, left bottom."""
 
 UPRIGHT_RATIO = 1.5
-"""A crop that is so many times higher than wide holds letters that lie on their side."""
+"""A crop that is this many times higher than wide holds letters that lie on their side."""
 MIN_CROP_PX = 2
 
 

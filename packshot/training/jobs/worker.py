@@ -200,7 +200,7 @@ class TrainingWorker:
         ended = None if result is None else await asyncio.to_thread(folder.ended)
         whole = ended == "whole"
         status: Status = "failed" if trouble else "cancelled" if run.why == CANCELLED and not whole else "done"
-        told = None if whole or trouble else run.why or ended
+        why = None if whole or trouble else run.why or ended
         adapter, code, detail = None, trouble.code if trouble else None, trouble.detail if trouble else None
         step, _ = await asyncio.to_thread(folder.latest)
         if data is not None:
@@ -209,10 +209,10 @@ class TrainingWorker:
             except PackshotError as error:  # weights that are not finite
                 status, code, detail, adapter = "failed", error.code, error.detail, None
         if status == "done" and adapter is None:
-            status, code, detail, told = "failed", "budget_spent", f"{SPENT} before its first epoch was over", None
+            status, code, detail, why = "failed", "budget_spent", f"{SPENT} before its first epoch was over", None
         how = EndedTraining(
             status=status,
-            ended=told,
+            ended=why,
             code=code,
             detail=detail,
             adapter=adapter,
@@ -228,7 +228,7 @@ class TrainingWorker:
         fit = check_base(read, find_pack(claim.engine, self._settings))
         lineage: Mapping[str, object] = json.loads(read.metadata.get("packshot.lineage", "{}"))
         steps = int(str(lineage.get("steps", claim.step)))
-        told = json.dumps({"training": claim.id, "source": claim.order.source, **lineage})
+        lineage_json = json.dumps({"training": claim.id, "source": claim.order.source, **lineage})
         new = NewAdapter(
             name=claim.name if whole else f"{claim.name[:100]} (step {steps})",
             kind=read.kind,
@@ -237,7 +237,7 @@ class TrainingWorker:
             rank=read.rank,
             trigger=claim.order.tag,
             licence=claim.order.licence,
-            trained_from=told[:2_000],
+            trained_from=lineage_json[:2_000],
             notes=fit.notes,
         )
         return new, steps
@@ -309,9 +309,9 @@ class _Run:
             self.why = SPENT
 
     def unpaid_s(self) -> float:
-        """The seconds of the process that were not told yet."""
+        """The seconds of the process that were not reported yet."""
         return time.monotonic() - self._since
 
     def paid(self, seconds: float) -> None:
-        """Count these seconds as told."""
+        """Count these seconds as reported."""
         self._since += seconds

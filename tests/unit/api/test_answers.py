@@ -21,7 +21,7 @@ from packshot.api.conversions import (
 )
 from packshot.api.events import Progress
 from packshot.api.problems import problem_of
-from packshot.contract import answers, events
+from packshot.contract import answers, events, recipe_answers
 from packshot.contract.adapters import AdapterUse
 from packshot.contract.base import Answer
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
@@ -171,7 +171,7 @@ def test_a_recipe_tells_the_whole_request() -> None:
     full = replace(guided, reflection=Reflection(), relight=Relight(), retry=Retry(1, ("floating",)))
     full = replace(full, adapters=(AdapterUse(id="ad_1"),), proof=Proof(must_read=("30 ml",)))
     full = replace(full, product=GeneratedProduct(("ph_1",)))  # no shot has all of them
-    assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
+    assert set(recipe_answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 
 def test_a_locked_product_goes_without_saying() -> None:

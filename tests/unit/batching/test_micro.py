@@ -39,7 +39,7 @@ async def test_what_arrives_while_the_model_is_busy_is_the_next_batch() -> None:
     assert await first == 10
     assert await asyncio.gather(*rest) == [20, 30, 40]
     assert gate.batches == [[1], [2, 3, 4]]
-    assert batcher.busy_s == 0.0
+    assert batcher.clock.busy_s == 0.0
     batcher.close()
 
 

@@ -34,7 +34,7 @@ async def test_one_thread_does_one_call_at_a_time_and_the_loop_goes_on() -> None
 
 async def test_busy_tells_how_long_the_longest_call_has_run() -> None:
     threads, let_go = WorkerThreads("test", 2), threading.Event()
-    assert threads.busy_s == 0
+    assert threads.clock.busy_s == 0
     begun = threading.Event()
 
     def work() -> bool:
@@ -43,12 +43,12 @@ async def test_busy_tells_how_long_the_longest_call_has_run() -> None:
 
     call = asyncio.create_task(threads.run(work))
     await asyncio.to_thread(begun.wait)
-    before_s = threads.busy_s
+    before_s = threads.clock.busy_s
     await asyncio.sleep(0.01)
-    assert threads.busy_s > before_s
+    assert threads.clock.busy_s > before_s
     let_go.set()
     assert await call
-    assert threads.busy_s == 0
+    assert threads.clock.busy_s == 0
 
 
 async def test_what_waits_for_a_cancelled_caller_is_dropped() -> None:
@@ -69,4 +69,4 @@ async def test_an_error_reaches_the_caller_and_frees_the_thread() -> None:
     threads = WorkerThreads("test", 1)
     with pytest.raises(ZeroDivisionError):
         await threads.run(lambda: 1 // 0)
-    assert threads.busy_s == 0
+    assert threads.clock.busy_s == 0

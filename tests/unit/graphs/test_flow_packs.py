@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import graphs.one_process
+import graphs.local_stages
 from graphs.one_process import serving_in_process
 from packshot.client import Client
 from packshot.errors import BadInput
@@ -34,7 +34,7 @@ def test_a_flow_pack_paints_and_refuses_what_it_cannot(
         def never(*_: object) -> None:
             raise AssertionError("an engine without edge control needs no edge map")
 
-        monkeypatch.setattr(graphs.one_process, "canny", never)
+        monkeypatch.setattr(graphs.local_stages, "canny", never)
     with serving_in_process(settings) as url, Client(url) as client:
         client.wait_ready(0)
         (engine,) = client.engines()

@@ -3,15 +3,17 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from cluster.stages import DEPLOYMENTS
 from loadtest.errors import Refused
 from loadtest.run.target import check_host
-from loadtest.scenarios.scenario import drawing, load_scenario, parse, scenario_names
+from loadtest.scenarios.drawing import draw
+from loadtest.scenarios.scenario import Stage, load_scenario, parse, scenario_names
 from packshot.cli import app
 
 PROBES: dict[str, Any] = {
@@ -54,13 +56,17 @@ def test_the_scenarios_of_the_plan_ship() -> None:
     )
 
 
+def test_a_fault_may_hit_every_deployment() -> None:
+    assert get_args(Stage) == DEPLOYMENTS
+
+
 @pytest.mark.parametrize("name", scenario_names())
 def test_a_scenarios_header_draws_its_timeline(name: str) -> None:
     from importlib import resources
 
     text = resources.files("loadtest").joinpath("scenarios", f"{name}.yaml").read_text("utf-8")
     header = [line.removeprefix("#").removeprefix(" ").rstrip() for line in text.splitlines() if line.startswith("#")]
-    drawn = drawing(load_scenario(name))
+    drawn = draw(load_scenario(name))
     assert header == [line.rstrip() for line in drawn], "\n".join(f"# {line}".rstrip() for line in drawn)
 
 

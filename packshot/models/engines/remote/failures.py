@@ -41,20 +41,20 @@ def error_of(reply: Reply, endpoint: Endpoint, shape: Shape, key: str) -> Packsh
     answer = json_of(reply.body)
     words = shape.message(answer) if answer else ""
     said = f"{reply.status}{': ' if words else ''}{words}".replace(key or "\0", "…")[:SHOWN_CHARS]
-    told = f"the vendor of engine {endpoint.model!r} answered {said}"
+    refusal = f"the vendor of engine {endpoint.model!r} answered {said}"
     if 300 <= reply.status < 400:
         return wrong_answer(endpoint, f"{reply.status}: a redirect, which is not followed; the manifest must name it")
     if answer and shape.refuses(answer):
         return _held_back(endpoint, said)
     if reply.status == OVERLOADED or reply.status >= 500:
         return Unavailable(
-            "remote_unavailable", f"{told}; the shot is tried again", retry_after_s=_retry_after_s(reply)
+            "remote_unavailable", f"{refusal}; the shot is tried again", retry_after_s=_retry_after_s(reply)
         )
     if reply.status in KEY_REFUSED:
         # not the vendor's words, which may show a part of the key
-        told = f"the vendor of engine {endpoint.model!r} answered {reply.status}: it refuses the key or the account"
-        return Unavailable("remote_unavailable", f"{told}; the operator must correct it, and the shot waits")
-    return EngineFailed("remote_refused", f"{told}; report it to the operator")
+        refusal = f"the vendor of engine {endpoint.model!r} answered {reply.status}: it refuses the key or the account"
+        return Unavailable("remote_unavailable", f"{refusal}; the operator must correct it, and the shot waits")
+    return EngineFailed("remote_refused", f"{refusal}; report it to the operator")
 
 
 def wrong_answer(endpoint: Endpoint, reason: str) -> EngineFailed:
