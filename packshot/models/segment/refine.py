@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 import cv2
 import numpy as np
@@ -141,6 +142,30 @@ def guide(thumbnail: U8, detail: U8 | None = None) -> Guide:
     steepness = edge_steepness(thumbnail)
     steepest = float(np.percentile(steepness[::2, ::2], 99))  # a quarter of the pixels gives the same percentile
     return Guide(thumbnail, thumbnail if detail is None else detail, steepness, steepest, plain_backdrop(thumbnail))
+
+
+class Guides:
+    """The guides of the `most` photos that were clicked on last, because clicks on a photo come one after another.
+
+    A photo is known by its thumbnail's pixels: each click brings its own copy of the embedding. The copy itself is not
+    kept, for it may lie in memory that other processes share. Threads may use this at the same time.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._known: dict[bytes, tuple[F32, float, Backdrop | None]] = {}
+
+    def guide(self, thumbnail: U8, detail: U8 | None = None) -> Guide:
+        """`guide`, computed once for each photo."""
+        key = sha256(np.ascontiguousarray(thumbnail)).digest() + bytes(str(thumbnail.shape), "ascii")
+        known = self._known.pop(key, None)
+        if known is None:
+            fresh = guide(thumbnail)
+            known = (fresh.steepness, fresh.steepest, fresh.backdrop)
+        self._known[key] = known  # the last
+        if len(self._known) > self._most:
+            self._known.pop(next(iter(self._known)), None)
+        return Guide(thumbnail, thumbnail if detail is None else detail, *known)
 
 
 def refine(
@@ -363,9 +388,10 @@ def _tidy(mask: U8, likelihood: F32) -> U8:
     fill = (sizes < PINHOLE * area) | (mean > np.where(sizes < HOLE * area, HOLE_PROBABILITY, OPENING_PROBABILITY))
     fill[framed] = sizes[framed] < HOLE * area
     fill[0] = False  # label 0 is the mask itself
-    mask = np.where(fill[holes], 1, mask).astype(np.uint8)
+    if fill.any():
+        mask = mask | fill[holes]
     pieces, sizes, mean = pieces_of(mask, likelihood)
     largest = sizes[1:].max() if len(sizes) > 1 else 0
     drop = (sizes < CRUMB * largest) | ((sizes < DOUBTFUL_CRUMB * largest) & (mean < SURE))
     drop[0] = False
-    return np.where(drop[pieces], 0, mask).astype(np.uint8)
+    return np.asarray(mask & ~drop[pieces] if drop.any() else mask, np.uint8)
