@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 import cv2
 import numpy as np
@@ -82,6 +81,8 @@ MOSTLY_LIT = 0.6
 """At least this share of a mask, and of its box, is left without its shadow. Else a grey product was taken for one."""
 CLEARLY_CLEANER = 1.3
 """A mask on so much steeper edges is taken even if it fits the box less well."""
+LONG_PX = 500
+"""Borders of more pixels of the thumbnail are long."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
@@ -144,30 +145,6 @@ def guide(thumbnail: U8, detail: U8 | None = None) -> Guide:
     return Guide(thumbnail, thumbnail if detail is None else detail, steepness, steepest, plain_backdrop(thumbnail))
 
 
-class Guides:
-    """The guides of the `most` photos that were clicked on last, because clicks on a photo come one after another.
-
-    A photo is known by its thumbnail's pixels: each click brings its own copy of the embedding. The copy itself is not
-    kept, for it may lie in memory that other processes share. Threads may use this at the same time.
-    """
-
-    def __init__(self, most: int = 8) -> None:
-        self._most = most
-        self._known: dict[bytes, tuple[F32, float, Backdrop | None]] = {}
-
-    def guide(self, thumbnail: U8, detail: U8 | None = None) -> Guide:
-        """`guide`, computed once for each photo."""
-        key = sha256(np.ascontiguousarray(thumbnail)).digest() + bytes(str(thumbnail.shape), "ascii")
-        known = self._known.pop(key, None)
-        if known is None:
-            fresh = guide(thumbnail)
-            known = (fresh.steepness, fresh.steepest, fresh.backdrop)
-        self._known[key] = known  # the last
-        if len(self._known) > self._most:
-            self._known.pop(next(iter(self._known)), None)
-        return Guide(thumbnail, thumbnail if detail is None else detail, *known)
-
-
 def refine(
     seen: Guide, probability: F32, photo: tuple[int, int], *, boxed: bool = False, clicks: Sequence[Click] = ()
 ) -> U8:
@@ -218,22 +195,26 @@ def _lit(seen: Guide, backdrop: Backdrop, mask: Bools) -> Bools:
     return lit if fits and after >= CLEANER * before else mask
 
 
-def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, ellipses: bool = True) -> U8:
+def place(
+    seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, ellipses: bool = True, hasty: bool = False
+) -> U8:
     """Place the mask's border on the photo's edges: uint8 HxW of 0 and 255, of the photo's size (H, W) `photo`.
 
-    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With `ellipses` it
-    is mended where it follows one, and may move farther there.
+    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With
+    `ellipses` it is mended where it follows one, and may move farther there. If `hasty`, a long border is looked at
+    only half as often.
     """
     if not mask.any() or mask.all():
         return np.full(photo, 255 if mask.any() else 0, np.uint8)
     coarse, fine = seen.thumbnail.shape[:2], seen.detail.shape[:2]
     lines, ratio = borders(mask), max(fine) / max(coarse)
+    step_px = 2.0 if hasty and sum(map(len, lines)) > LONG_PX else 1.0
     if ratio > ONE_LEVEL:
-        lines = snapped(lines, seen.thumbnail, reach_px)
+        lines = snapped(lines, seen.thumbnail, reach_px, step_px=step_px)
         lines = rounded(lines, seen.steepness) if ellipses else lines
-        lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
+        lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2 * step_px)
     else:
-        lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
+        lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px), step_px=step_px)
         lines = rounded(lines, cv2.resize(seen.steepness, fine[::-1])) if ellipses else lines
     return filled(scaled(lines, fine, photo), photo)
 

@@ -47,11 +47,12 @@ from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
 from packshot.models.segment.candidates import REFINERS, Draft, corrected, drafted, favoured, finished, joined
+from packshot.models.segment.guides import Guides
 from packshot.models.segment.mask_prompt import SURE_LOGIT, mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
 from packshot.models.segment.pieces import Click
 from packshot.models.segment.prompt_set import BOX_FROM, BOX_TO, PAD, PromptSet
-from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Guides, Shape, shape
+from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, shape
 from packshot.models.segment.scaling import fit_inside, resize, thumbnail
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
