@@ -129,8 +129,8 @@ def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: G
         score = max([ALTERNATIVE * ordered[0].score, *(draft.score for draft in rest)])
         ordered = [ordered[0], Draft(alternative, score), *rest]
     ordered = ordered[:most]
-    best_only = [place == 0 for place in range(len(ordered))]  # an ellipse costs as much as a border
-    masks = REFINERS.map(lambda draft, first: _mask(draft.shape, photo, seen, ellipses=first), ordered, best_only)
+    best_only = [place == 0 for place in range(len(ordered))]
+    masks = REFINERS.map(lambda draft, best: _mask(draft.shape, photo, seen, best=best), ordered, best_only)
     return [MaskCandidate(mask, draft.score) for mask, draft in zip(masks, ordered, strict=True)]
 
 
@@ -150,10 +150,11 @@ def _same(one: Shape, other: Shape) -> bool:
     return not one.mask.any() and not other.mask.any()
 
 
-def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None, *, ellipses: bool) -> Mask:
+def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None, *, best: bool) -> Mask:
+    """The mask of a shape. The border of the `best` candidate is placed with the most care."""
     if seen is None:
         return Mask(found.mask.astype(np.uint8) * np.uint8(255))
-    pixels = place(seen, found.mask, found.reach_px, photo, ellipses=ellipses and not found.corrected)
+    pixels = place(seen, found.mask, found.reach_px, photo, ellipses=best and not found.corrected, hasty=not best)
     if found.glass and seen.backdrop is not None:
         size = seen.detail.shape[1::-1]
         colour = np.asarray(cv2.resize(seen.backdrop.colour, size, interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packshot.models.segment.backdrop import Bools
-from packshot.models.segment.border import SMOOTH_PX, Polygon, borders, filled, normals
+from packshot.models.segment.border import SHIFT_BITS, SMOOTH_PX, Polygon, borders, filled, normals
 from packshot.types import F32
 
 F64 = NDArray[np.float64]
@@ -122,81 +122,91 @@ def found(line: Polygon, pointing: F32) -> Ellipse | None:
     chosen = slice(None, None, max(1, len(line) // POINTS))
     points, normal = line[chosen].astype(np.float64), pointing[chosen].astype(np.float64)
     middle, size = points.mean(0), float(points.std()) + 1e-9
-    points = (points - middle) / size
-    best: tuple[float, F64] | None = None
-    for conic in _likely(points, normal, NEAR_PX / size):
-        fitted: F64 | None = conic
-        for near in (2 * NEAR_PX, NEAR_PX):
-            fitted = None if fitted is None else _fitted(fitted, points, normal, near / size)
-        if fitted is not None:
-            explained = float(_explained(fitted[None], points, normal, NEAR_PX / size)[0])
-            best = max(best or (0.0, fitted), (explained, fitted), key=lambda one: one[0])
-    if best is None or best[0] < COVERED:
+    seen, near = _Points.of((points - middle) / size, normal), NEAR_PX / size
+    conics = _fitted(_fitted(_likely(seen, near), seen, 2 * near), seen, near)
+    explained = _explained(conics, seen, near)
+    if not len(conics) or explained.max() < COVERED:
         return None
-    return _ellipse(best[1], middle, size)
+    return _ellipse(conics[int(explained.argmax())], middle, size)
 
 
-def _terms(points: F64) -> F64:
-    x, y = points.T
-    return np.stack([x * x, x * y, y * y, x, y, np.ones_like(x)], 1)
+@dataclass(frozen=True)
+class _Points:
+    """Border points as conics need them: each array has one column for a point.
+
+    A conic's row times `terms` is 0 where it passes, and times `across` and `down` is its slope there. `pointing` are
+    the border's normals.
+    """
+
+    terms: F64
+    across: F64
+    down: F64
+    pointing: F64
+
+    @classmethod
+    def of(cls, points: F64, pointing: F64) -> _Points:
+        x, y = points.T
+        none, one = np.zeros_like(x), np.ones_like(x)
+        return cls(
+            np.stack([x * x, x * y, y * y, x, y, one]),
+            np.stack([2 * x, y, none, one, none, none]),
+            np.stack([none, x, 2 * y, none, one, none]),
+            pointing.T,
+        )
 
 
-def _weights(conics: F64, points: F64, pointing: F64, near: float) -> tuple[F64, F64]:
+def _weights(conics: F64, seen: _Points, near: float) -> tuple[F64, F64]:
     """How well each conic, KxN, explains each point, 0..1, and the conics' slopes there."""
-    x, y = points.T
-    a, b, c, d, e, _ = (column[:, None] for column in conics.T)
-    slope = np.stack([2 * a * x + b * y + d, b * x + 2 * c * y + e], 2)
-    steep = np.maximum(np.hypot(slope[..., 0], slope[..., 1]), 1e-12)
-    away = (conics @ _terms(points).T) / steep
-    along = np.einsum("knc,nc->kn", slope, pointing) > np.cos(TURN) * steep
+    across, down = conics @ seen.across, conics @ seen.down
+    steep = np.maximum(np.hypot(across, down), 1e-12)
+    away = (conics @ seen.terms) / steep
+    along = across * seen.pointing[0] + down * seen.pointing[1] > np.cos(TURN) * steep
     return np.where(along, np.maximum(0, 1 - (away / near) ** 2) ** 2, 0), steep
 
 
-def _explained(conics: F64, points: F64, pointing: F64, near: float) -> F64:
+def _explained(conics: F64, seen: _Points, near: float) -> F64:
     """The share of each conic's outline that the border follows, float (K,), each part by its best point."""
-    weights, _ = _weights(conics, points, pointing, near)
+    weights, _ = _weights(conics, seen, near)
     a, b, c, d, e, _ = conics.T
     scale = 4 * a * c - b * b
     middle = np.stack([b * e - 2 * c * d, b * d - 2 * a * e], 1) / scale[:, None]
     # in the conic's own coordinates a part is the same share of its outline on the flat and on the round side
-    apart = points - middle[:, None]
-    v = np.sqrt(scale / 4)[:, None] * apart[..., 1]
-    u = a[:, None] * apart[..., 0] + b[:, None] / 2 * apart[..., 1]
-    bins = ((np.arctan2(v, u) + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS
+    which, point = np.nonzero(weights)
+    x, y = (seen.terms[row, point] - middle[which, row - 3] for row in (3, 4))
+    turn = np.arctan2(np.sqrt(scale / 4)[which] * y, a[which] * x + b[which] / 2 * y)
     share = np.zeros((len(conics), BINS))
-    np.maximum.at(share, (np.arange(len(conics))[:, None], bins), weights)
+    np.maximum.at(share, (which, ((turn + np.pi) / (2 * np.pi) * BINS).astype(int) % BINS), weights[which, point])
     return np.asarray(share.mean(1))
 
 
-def _likely(points: F64, pointing: F64, near: float) -> list[F64]:
+def _likely(seen: _Points, near: float) -> F64:
     """Conics through five points each, of which those are kept that explain most, at most six."""
     rng = np.random.default_rng(0)
     span, first = rng.uniform(0.3, 1.0, (TRIES, 1)), rng.uniform(0, 1, (TRIES, 1))
     places = first + span * (np.arange(5) + rng.uniform(0, 1, (TRIES, 5))) / 5
-    five = _terms(points)[(places % 1 * len(points)).astype(int)]
+    five = seen.terms.T[(places % 1 * seen.terms.shape[1]).astype(int)]
     square, rest = five[..., :5].transpose(0, 2, 1) @ five[..., :5], -five[..., :5].sum(1)
     solved = np.linalg.solve(square + 1e-9 * np.eye(5), rest[..., None])[..., 0]
-    conics = np.concatenate([solved, np.ones((TRIES, 1))], 1)
-    conics *= np.where(conics[:, :1] < 0, -1.0, 1.0)  # so that the slope points outwards
-    conics = conics[4 * conics[:, 0] * conics[:, 2] > conics[:, 1] ** 2 + 1e-9]
-    explained = _explained(conics, points, pointing, near) if len(conics) else np.zeros(0)
+    conics = _elliptic(np.concatenate([solved, np.ones((TRIES, 1))], 1))
+    explained = _explained(conics, seen, near)
     order = np.argsort(-explained, kind="stable")[:6]
-    return [conics[index] for index in order if explained[index] >= FIRST_GUESS]
+    return conics[order[explained[order] >= FIRST_GUESS]]
 
 
-def _fitted(conic: F64, points: F64, pointing: F64, near: float) -> F64 | None:
-    """The conic, fitted to the points that it explains, in rounds."""
-    terms = _terms(points)
+def _fitted(conics: F64, seen: _Points, near: float) -> F64:
+    """The conics, each fitted to the points that it explains, in rounds. Those that explain too little are dropped."""
     for _ in range(5):
-        weights, steep = _weights(conic[None], points, pointing, near)
-        if np.count_nonzero(weights) < 12:
-            return None
-        rows = terms * (np.sqrt(weights[0]) / steep[0])[:, None]
-        conic = np.linalg.eigh(rows.T @ rows)[1][:, 0]
-        conic = conic if conic[0] > 0 else -conic
-        if 4 * conic[0] * conic[2] <= conic[1] ** 2 + 1e-9:
-            return None
-    return conic
+        weights, steep = _weights(conics, seen, near)
+        enough = np.count_nonzero(weights, axis=1) >= 12
+        rows = seen.terms.T * (np.sqrt(weights[enough]) / steep[enough])[..., None]
+        conics = _elliptic(np.linalg.eigh(rows.transpose(0, 2, 1) @ rows)[1][..., 0])
+    return conics
+
+
+def _elliptic(conics: F64) -> F64:
+    """The conics that are ellipses, with the sign by which their slope points outwards."""
+    conics = conics * np.where(conics[:, :1] < 0, -1.0, 1.0)
+    return conics[4 * conics[:, 0] * conics[:, 2] > conics[:, 1] ** 2 + 1e-9]
 
 
 def _ellipse(conic: F64, middle: F64, size: float) -> Ellipse | None:
@@ -221,25 +231,28 @@ def mended(mask: Bools, ellipse: Ellipse, steepness: F32, as_steep: float) -> Bo
     `steepness` is that of the photo's edges, float32 hxw. The edge along the ellipse needs the share `as_steep` of the
     steepness along the mask's border.
     """
-    disk = np.zeros(mask.shape, np.uint8)
-    cv2.fillPoly(disk, [_fixed(ellipse.outline(out_px=-0.5))], 1, 8, 6)
-    rim = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    disk, own = np.zeros(mask.shape, np.uint8), mask.astype(np.uint8)
+    cv2.fillPoly(disk, [_fixed(ellipse.outline(out_px=-0.5))], 1, 8, SHIFT_BITS)
+    rim = cv2.morphologyEx(own, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    left, top, width, height = cv2.boundingRect(own | disk)
+    crop, pieces = np.s_[top : top + height, left : left + width], np.zeros(mask.shape, np.int32)
+    most_px = 4 * np.pi * THICKEST * LONGEST * ellipse.short * ellipse.long  # twice what a thin piece can have
     result = mask.copy()
-    for wrong, bite in (((disk > 0) & ~mask, True), (mask & (disk == 0), False)):
-        _, pieces, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
+    for wrong, bite in ((disk & ~own, True), (own & ~disk, False)):
+        _, pieces[crop], stats, _ = cv2.connectedComponentsWithStats(wrong[crop], connectivity=4)
         for number, (x, y, width, height, size) in enumerate(stats[1:], 1):
-            if size < LEAST_PX:
+            if not LEAST_PX <= size <= most_px:
                 continue
+            x, y = x + left, y + top
             at = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
             piece = pieces[at] == number
             near = cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            own = steepness[at][near & rim[at]]
-            if not own.size:  # the frame cuts the border there
+            beside = steepness[at][near & rim[at]]
+            if not beside.size:  # the frame cuts the border there
                 continue
-            beside = float(own.mean())
             rows, columns = np.nonzero(piece)
             points = np.stack([columns + at[1].start + 0.5, rows + at[0].start + 0.5], 1)
-            if _belongs(ellipse, points, steepness, beside, as_steep, bite=bite):
+            if _belongs(ellipse, points, steepness, float(beside.mean()), as_steep, bite=bite):
                 result[at] ^= piece
     return result
 
@@ -269,4 +282,4 @@ def _belongs(ellipse: Ellipse, points: F64, steepness: F32, beside: float, as_st
 
 
 def _fixed(line: Polygon) -> NDArray[np.int32]:
-    return np.asarray(np.rint((line - 0.5) * 64), np.int32)
+    return np.asarray(np.rint((line - 0.5) * (1 << SHIFT_BITS)), np.int32)

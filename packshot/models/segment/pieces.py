@@ -172,6 +172,10 @@ def extent(mask: Bools) -> tuple[int, int, int, int]:
 
 def pieces_of(mask: U8, likelihood: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
     """The number of each pixel's piece (hxw, 0 outside the mask), and the size and mean likelihood of each piece."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    sizes = stats[:, cv2.CC_STAT_AREA]
-    return pieces, sizes, np.bincount(pieces.ravel(), likelihood.ravel(), count) / np.maximum(sizes, 1)
+    count, pieces = cv2.connectedComponents(mask, connectivity=4)
+    sizes = np.bincount(pieces.ravel(), minlength=count).astype(np.int32)
+    return (
+        np.asarray(pieces, np.int32),
+        sizes,
+        np.bincount(pieces.ravel(), likelihood.ravel(), count) / np.maximum(sizes, 1),
+    )

@@ -81,6 +81,8 @@ MOSTLY_LIT = 0.6
 """At least this share of a mask, and of its box, is left without its shadow. Else a grey product was taken for one."""
 CLEARLY_CLEANER = 1.3
 """A mask on so much steeper edges is taken even if it fits the box less well."""
+LONG_PX = 500
+"""Borders of more pixels of the thumbnail are long."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
@@ -193,22 +195,26 @@ def _lit(seen: Guide, backdrop: Backdrop, mask: Bools) -> Bools:
     return lit if fits and after >= CLEANER * before else mask
 
 
-def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, ellipses: bool = True) -> U8:
+def place(
+    seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int], *, ellipses: bool = True, hasty: bool = False
+) -> U8:
     """Place the mask's border on the photo's edges: uint8 HxW of 0 and 255, of the photo's size (H, W) `photo`.
 
-    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With `ellipses` it
-    is mended where it follows one, and may move farther there.
+    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels. With
+    `ellipses` it is mended where it follows one, and may move farther there. If `hasty`, a long border is looked at
+    only half as often.
     """
     if not mask.any() or mask.all():
         return np.full(photo, 255 if mask.any() else 0, np.uint8)
     coarse, fine = seen.thumbnail.shape[:2], seen.detail.shape[:2]
     lines, ratio = borders(mask), max(fine) / max(coarse)
+    step_px = 2.0 if hasty and sum(map(len, lines)) > LONG_PX else 1.0
     if ratio > ONE_LEVEL:
-        lines = snapped(lines, seen.thumbnail, reach_px)
+        lines = snapped(lines, seen.thumbnail, reach_px, step_px=step_px)
         lines = rounded(lines, seen.steepness) if ellipses else lines
-        lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
+        lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2 * step_px)
     else:
-        lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
+        lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px), step_px=step_px)
         lines = rounded(lines, cv2.resize(seen.steepness, fine[::-1])) if ellipses else lines
     return filled(scaled(lines, fine, photo), photo)
 
@@ -363,9 +369,10 @@ def _tidy(mask: U8, likelihood: F32) -> U8:
     fill = (sizes < PINHOLE * area) | (mean > np.where(sizes < HOLE * area, HOLE_PROBABILITY, OPENING_PROBABILITY))
     fill[framed] = sizes[framed] < HOLE * area
     fill[0] = False  # label 0 is the mask itself
-    mask = np.where(fill[holes], 1, mask).astype(np.uint8)
+    if fill.any():
+        mask = mask | fill[holes]
     pieces, sizes, mean = pieces_of(mask, likelihood)
     largest = sizes[1:].max() if len(sizes) > 1 else 0
     drop = (sizes < CRUMB * largest) | ((sizes < DOUBTFUL_CRUMB * largest) & (mean < SURE))
     drop[0] = False
-    return np.where(drop[pieces], 0, mask).astype(np.uint8)
+    return np.asarray(mask & ~drop[pieces] if drop.any() else mask, np.uint8)

@@ -7,7 +7,7 @@ import pytest
 
 from packshot.imaging.canvas import cut
 from packshot.models.segment.border import borders, filled, scaled, snapped
-from packshot.models.segment.refine import refine
+from packshot.models.segment.refine import place, refine
 from packshot.types import Cutout, Mask, Photo
 from tests.unit.models.drawn import bag, border_off_px, bottle, drawn, iou, photographed, planks, ring, said, seen
 
@@ -88,3 +88,14 @@ def test_borders_scale_with_the_picture() -> None:
     small = large.reshape(300, 4, 400, 4).mean((1, 3)) > 0.5
     found = filled(scaled(borders(small), (300, 400), (1200, 1600)), (1200, 1600)) > 0
     assert border_off_px(found, large) < 1
+
+
+def test_a_border_that_is_looked_at_half_as_often_lies_on_the_same_edge() -> None:
+    """All candidates but the best have such borders."""
+    truth = drawn(bottle, 1600, 1200)
+    looked = seen(photographed(truth, (190, 190, 192), planks(truth)))
+    guess = np.roll(said(truth, looked) > 0.5, 3, axis=1)
+    best, hasty = (place(looked, guess, 5, truth.shape, hasty=hasty) > 0 for hasty in (False, True))
+    assert not np.array_equal(best, hasty)
+    assert border_off_px(best, truth) < 0.8
+    assert border_off_px(hasty, truth) < 0.8
