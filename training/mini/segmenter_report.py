@@ -18,12 +18,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from packshot.models.segment.network import build_sam
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder
 from packshot.training.progress import read_checkpoint
-from training.mini import roles
+from training.mini import calibration, roles
+from training.mini.calibration import least_absolute
 from training.mini.evaluation.masks import Segmenter, ask
 from training.mini.evaluation.measure import COUNTS, mask_figures
 from training.mini.evaluation.subjects import CALIBRATION, Subject, for_calibration
@@ -49,21 +49,24 @@ def load(run: Path, size_px: int, start: Path | None = None) -> tuple[Any, int]:
 
 
 def calibrated(sam: Any, size_px: int, pictures: int = 32, held_out: Sequence[Path] = ()) -> Any:
-    """The same network with a `score_line` that maps scores to the IoU of first answers: boxes, clicks, corrections.
+    """The same network with a `score_line` and `expected_iou` that map scores to the IoU of first answers.
 
-    It is fitted to drawn `pictures`, and to three times as many of `held_out`, folders of shards that no training
-    read: they are harder, as photos are. The line has the least absolute error, because scores are judged by it, and
-    because an ambiguous click is either right or far off: least squares would blur both.
+    They are fitted to drawn `pictures`, and to three times as many of `held_out`, folders of shards that no training
+    read: they are harder, as photos are.
     """
     cpu = torch.device("cpu")
     plain = copy.deepcopy(sam)
-    plain.packshot_config = plain.packshot_config | {"score_line": (0.0, 1.0)}
+    plain.packshot_config = plain.packshot_config | {"score_line": (0.0, 1.0), "expected_iou": {}}
     segmenter = Segmenter(SamEncoder(plain, cpu, torch.float32), SamDecoder(plain, cpu))
     harder = _from_shards(held_out, 3 * pictures, size_px) if held_out else []
     subjects = [*for_calibration(pictures, size_px), *harder]
     scored = [pair for subject in subjects for pair in ask(segmenter, subject).scored]
-    start, by = least_absolute_line(*np.array(scored).T)
-    sam.packshot_config = sam.packshot_config | {"score_line": (round(start, 3), round(by, 3))}
+    score, overlap = np.array(scored).T
+    line = tuple(round(float(value), 3) for value in least_absolute(score[:, None], overlap))
+    plain.packshot_config = plain.packshot_config | {"score_line": line}
+    segmenter = Segmenter(segmenter.encoder, SamDecoder(plain, cpu))
+    fitted = calibration.planes(calibration.rows(segmenter, subjects))
+    sam.packshot_config = sam.packshot_config | {"score_line": line, "expected_iou": fitted}
     return sam
 
 
@@ -80,15 +83,6 @@ def _from_shards(folders: Sequence[Path], count: int, size_px: int) -> list[Subj
             for target in draw_targets(rng, square, 1)
         ]
     return subjects
-
-
-def least_absolute_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """(a, b) of the line a + b x with the least mean absolute error, by reweighted least squares."""
-    weights = np.ones_like(x)
-    for _ in range(30):
-        by, start = np.polyfit(x, y, 1, w=np.sqrt(weights))
-        weights = 1 / np.maximum(0.02, np.abs(start + by * x - y))
-    return float(start), float(by)
 
 
 def ship(sam: Any, folder: Path) -> dict[str, Any]:
@@ -108,6 +102,9 @@ def main() -> None:
     parser.add_argument("--size-px", type=int, default=CONFIG["image_size"], help="side of the segmenter's input")
     parser.add_argument(
         "--start", type=Path, help="average with the weights of this pack's file, where the run started"
+    )
+    parser.add_argument(
+        "--held-out", type=Path, nargs="*", default=(), help="shards to which scores are calibrated too"
     )
     parser.add_argument("--ship", type=Path, help="write the segmenter into the pack in this folder")
     options = parser.parse_args()

@@ -16,6 +16,7 @@ import numpy as np
 
 from packshot.models.segment.automatic import iou
 from packshot.models.segment.backdrop import Bools
+from packshot.models.segment.calibration import Expected, settled
 from packshot.models.segment.glass import softened
 from packshot.models.segment.pieces import Click
 from packshot.models.segment.refine import Box, Guide, Shape, box_fit, place, shape, union, within_box
@@ -114,11 +115,18 @@ def _corrected(found: Shape, before: Bools, clicks: Sequence[Click]) -> Shape:
     return replace(found, mask=before ^ asked[changes], other=None, corrected=True) if asked.any() else found
 
 
-def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: Guide | None) -> list[MaskCandidate]:
+def finished(
+    drafts: Sequence[Draft],
+    most: int,
+    photo: tuple[int, int],
+    seen: Guide | None,
+    expected: Expected | None = None,
+) -> list[MaskCandidate]:
     """At most `most` different candidates, best first, with masks of the photo's size (H, W) `photo`.
 
     Of nearly equal drafts only the best is kept. The best draft's alternative, if it has one, follows it. Without
-    `seen` the drafts' masks have the photo's size.
+    `seen` the drafts' masks have the photo's size. `expected` turns their scores into expected IoUs, without which
+    they stay.
     """
     ordered = _different(sorted(drafts, key=lambda draft: -draft.score))
     best = _exact(ordered[0])
@@ -130,8 +138,12 @@ def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: G
         ordered = [ordered[0], Draft(alternative, score), *rest]
     ordered = ordered[:most]
     best_only = [place == 0 for place in range(len(ordered))]
-    masks = REFINERS.map(lambda draft, best: _mask(draft.shape, photo, seen, best=best), ordered, best_only)
-    return [MaskCandidate(mask, draft.score) for mask, draft in zip(masks, ordered, strict=True)]
+    masks = list(REFINERS.map(lambda draft, best: _mask(draft.shape, photo, seen, best=best), ordered, best_only))
+    scores = [draft.score for draft in ordered]
+    if expected is not None:
+        likeness = settled(best.mask, masks[0].pixels)
+        scores = [expected(draft.score, likeness) if draft.shape.mask.any() else 0.0 for draft in ordered]
+    return [MaskCandidate(mask, score) for mask, score in zip(masks, scores, strict=True)]
 
 
 def _different(drafts: Sequence[Draft]) -> list[Draft]:

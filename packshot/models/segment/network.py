@@ -56,6 +56,7 @@ KEYS: dict[str, Any] = {
     "automatic_grid": 8,
     "clicks_in_turn": False,
     "score_line": (0.0, 1.0),
+    "expected_iou": {},
 }
 """Every key of a segmenter's config with its default; None = required. The defaults are those of the published SAM."""
 

@@ -20,8 +20,8 @@ limits the mask. The scores of a small network rank its masks poorly, so they ar
     score = a + b x predicted IoU x stability x IoU of the mask's box with the user's box
                   x sqrt(strength of the photo's edges along the mask's border)
 
-The pack's `score_line` (a, b) is fitted so that the score is the expected IoU. Without `refine`, masks and scores are
-SAM's own.
+The pack's `score_line` (a, b) and `expected_iou` (`calibration`) are fitted so that the score is the expected IoU.
+Without `refine`, masks and scores are SAM's own.
 
 The encoder runs in the dtype that it is given. The prompt encoder and the mask decoder always run in fp32, because a
 click is cheap and scores stay comparable between machines. Prompt sets of different photos share a call of the mask
@@ -46,6 +46,7 @@ from torch.nn import functional
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
+from packshot.models.segment.calibration import Calibration, kind_of
 from packshot.models.segment.candidates import REFINERS, Draft, corrected, drafted, favoured, finished, joined
 from packshot.models.segment.guides import Guides
 from packshot.models.segment.mask_prompt import SURE_LOGIT, mask_logits
@@ -179,6 +180,7 @@ class SamDecoder:
         self._padded_boxes = bool(keys.get("padded_boxes"))
         self._device = device
         self._guides = Guides()
+        self.calibration = Calibration(keys["expected_iou"])
         with torch.inference_mode():
             self._positions: Tensor = self._prompts.get_dense_pe()  # the same for every click
 
@@ -210,7 +212,8 @@ class SamDecoder:
                     drafts[0] = favoured(drafts)
             else:
                 drafts = self._automatic(embedding, own_answers, most, seen)
-            results.append(finished(drafts, most, (embedding.photo_height, embedding.photo_width), seen))
+            photo = (embedding.photo_height, embedding.photo_width)
+            results.append(finished(drafts, most, photo, seen, self.calibration.of(kind_of(prompts))))
         return results
 
     # From prompts to tokens

@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 
 from packshot.models.segment import refine
+from packshot.models.segment.backdrop import plain_backdrop
 from packshot.models.segment.guides import Guides
 from tests.unit.models.drawn import bottle, drawn, photographed
 
@@ -18,7 +19,7 @@ def photo(grey: int) -> np.ndarray:
 
 def looks(guides: Guides, *photos: np.ndarray) -> int:
     """How many of these photos are looked at anew."""
-    with mock.patch.object(refine, "plain_backdrop", wraps=refine.plain_backdrop) as look:
+    with mock.patch.object(refine, "plain_backdrop", wraps=plain_backdrop) as look:
         for one in photos:
             guides.guide(one)
     return look.call_count

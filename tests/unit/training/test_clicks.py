@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from training.mini.calibration import least_absolute
 from training.mini.clicks import corrections
 from training.mini.segmenter import PADDING, without_padding
-from training.mini.segmenter_report import least_absolute_line
 
 
 def test_a_line_of_least_absolute_error_ignores_a_few_failures() -> None:
     x = np.linspace(0.2, 0.9, 50)
     y = 0.5 + 0.4 * x
     y[::10] = 0.05
-    assert least_absolute_line(x, y) == pytest.approx((0.5, 0.4), abs=0.02)
+    assert least_absolute(x[:, None], y) == pytest.approx((0.5, 0.4), abs=0.02)
 
 
 def test_most_corrective_clicks_lie_in_the_middle_of_the_largest_mistake() -> None:

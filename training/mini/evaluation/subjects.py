@@ -58,9 +58,14 @@ def held_out(count: int, size_px: int) -> list[Subject]:
 
 
 def for_calibration(count: int, size_px: int) -> list[Subject]:
-    """Pictures to which the calibration of scores is fitted: scenes, and as many crowds, which are harder."""
-    easy = count // 2
-    return _rendered("calibration", easy, size_px, CALIBRATION) + list(islice(_crowds(size_px), count - easy))
+    """Pictures to which the calibration of scores is fitted: half are crowds, which are hard, the others scenes and
+    collages."""
+    scenes, collages = count // 4, count // 4
+    return [
+        *islice(_crowds(size_px), count - scenes - collages),
+        *_rendered("calibration", scenes, size_px, CALIBRATION),
+        *islice(_collages(size_px, CALIBRATION), collages),
+    ]
 
 
 def _crowds(size_px: int) -> Iterator[Subject]:
@@ -85,7 +90,7 @@ def unseen_materials(count: int, size_px: int) -> list[Subject]:
 
 def collages(count: int, size_px: int) -> list[Subject]:
     """Collages with seeds that training does not use."""
-    return list(islice(_collages(size_px), count))
+    return list(islice(_collages(size_px, COLLAGES), count))
 
 
 def _rendered(
@@ -108,9 +113,9 @@ def _rendered(
     return subjects[:count]
 
 
-def _collages(size_px: int) -> Iterator[Subject]:
+def _collages(size_px: int, seed: int) -> Iterator[Subject]:
     for index in range(1 << 20):
-        image, whole, part = collage(np.random.default_rng([COLLAGES, index]), size_px)
+        image, whole, part = collage(np.random.default_rng([seed, index]), size_px)
         if (truth := whole > 127).mean() >= SMALLEST:
             yield Subject(f"collages-{index}", image, truth, _worth(part > 127))
 
