@@ -153,7 +153,7 @@ def _owner(owner_id: str, prefix: str, kind: str) -> str:
 
 
 async def limited(request: Request, services: Wired, tenant: Caller) -> None:
-    """Let the answer tell what is left of the caller's budgets, also when the request is refused."""
+    """Let the answer say what is left of the caller's budgets, also when the request is refused."""
     await tell_limits(request, services, tenant)
 
 

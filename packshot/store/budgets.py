@@ -70,7 +70,7 @@ class Spending:
 
 
 class Budgets:
-    """Sets budgets, and tells what is spent of them."""
+    """Sets budgets, and sums up what is spent of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

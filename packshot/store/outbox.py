@@ -1,4 +1,4 @@
-"""The outbox: events for webhooks, written in the transaction of the state that they tell."""
+"""The outbox: events for webhooks, written in the transaction of the state that they report."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ webhook = Table(
     Column("created_at", Double, nullable=False),
 )
 
-# The outbox. A message is written in the transaction of the state that it tells, once for each webhook that gets it.
+# The outbox. A message is written in the transaction of the state that it reports, once for each webhook that gets it.
 webhook_message = Table(
     "webhook_message",
     metadata,

@@ -147,7 +147,7 @@ class TrainingClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a worker tells of its training. `spent_s` are the seconds since it last told. Files that are None stay.
+    """What a worker reports of its training. `spent_s` are the seconds since its last report. Files that are None stay.
 
     `sheet` and `curves` are PNGs, and `state` an archive of what a resume needs.
     """

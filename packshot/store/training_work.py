@@ -1,4 +1,4 @@
-"""Trainings as their workers see them: claim one under a lease, tell its progress, end it.
+"""Trainings as their workers see them: claim one under a lease, send heartbeats with its progress, end it.
 
 Every write is fenced by the claim's epoch: a worker that lost its lease changes nothing. One training of a tenant runs
 at a time. A training is resumed from the state that its last worker left; one that makes progress may be interrupted
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Beat:
-    """What a worker hears when it tells its progress: whether to stop, and the seconds left, None = without a limit."""
+    """What a worker hears at a heartbeat: whether to stop, and the seconds left, None = without a limit."""
 
     def __init__(self, *, cancelled: bool, left_s: float | None) -> None:
         self.cancelled = cancelled
@@ -108,7 +108,7 @@ class TrainingWork:
                 return _claim(connection.execute(taken.returning(*c)).one())
         return None
 
-    def tell(self, claim: TrainingClaim, progress: Progress) -> Beat:
+    def heartbeat(self, claim: TrainingClaim, progress: Progress) -> Beat:
         """Extend the lease, keep the progress and charge the seconds. Raises LeaseLost, StorageFull and Unavailable."""
         named = {"sheet_key": progress.sheet, "loss_key": progress.curves, "state_key": progress.state}
         given = {name: data for name, data in named.items() if data is not None}

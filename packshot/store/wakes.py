@@ -1,4 +1,4 @@
-"""Notifications between processes: PostgreSQL tells those that listen when a shot waits or changes, or an event waits.
+"""Notifications between processes: PostgreSQL says when a shot waits or changes, or an event waits.
 
 A notification only starts a poll before its time. One that is lost costs no more than the poll's interval, so nothing
 depends on them; SQLite has none. They need a connection that stays open, which PgBouncer gives in session mode only.

@@ -1,4 +1,4 @@
-"""Claims trainings, runs each in a process of its own, tells its progress, and keeps what it made."""
+"""Claims trainings, runs each in a process of its own, reports its progress, and keeps what it made."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class TrainingWorker:
             over = run.over()
             now = time.monotonic()
             if over or now - beat_at >= min(self._settings.heartbeat_s, self._settings.lease_s / 3):
-                beat = await self._tell(run, with_state=now - state_at >= STATE_EVERY_S or (over and run.status != 0))
+                beat = await self._beat(run, with_state=now - state_at >= STATE_EVERY_S or (over and run.status != 0))
                 beat_at = now
                 if beat is not None:
                     state_at = now if run.packed else state_at
@@ -150,12 +150,12 @@ class TrainingWorker:
             await asyncio.sleep(self._watch_s)
         await self._finish(run)
 
-    async def _tell(self, run: _Run, *, with_state: bool) -> Beat | None:
-        """Tell the progress. None when the store does not answer: the next time tells the seconds too."""
+    async def _beat(self, run: _Run, *, with_state: bool) -> Beat | None:
+        """Report the progress. None when the store does not answer: the next heartbeat reports these seconds too."""
         spent_s = run.unpaid_s()
         try:
             progress: Progress = await asyncio.to_thread(run.folder.progress, spent_s, with_state=with_state)
-            beat = await asyncio.to_thread(self._store.training_work.tell, run.claim, progress)
+            beat = await asyncio.to_thread(self._store.training_work.heartbeat, run.claim, progress)
         except OUTAGES as error:
             log.warning("the progress of %s was not kept, which will be tried again: %s", run.claim.id, error)
             return None

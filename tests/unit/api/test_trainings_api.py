@@ -70,7 +70,7 @@ def test_a_training_is_stored_run_and_read(api: Api, photo_ids: list[str]) -> No
 
     held = claim(api)
     assert {one.caption for one in held.order.pictures} == {"a mug on marble"}
-    api.store.training_work.tell(held, Progress(step=12, loss=0.25, spent_s=3.0, sheet=png(), curves=png()))
+    api.store.training_work.heartbeat(held, Progress(step=12, loss=0.25, spent_s=3.0, sheet=png(), curves=png()))
     seen = api.http.get(training["url"]).json()
     assert (seen["status"], seen["step"], seen["loss"], seen["device_s"]) == ("running", 12, 0.25, 3.0)
     assert api.http.get(seen["sheet_url"]).content == png()
@@ -187,8 +187,8 @@ def test_only_the_last_state_is_kept_until_the_end(api: Api, photo_ids: list[str
     """A later state replaces the one before, whose file is deleted."""
     answer = api.http.post("/v1/trainings", json=request(photo_ids, name="Files"))
     held = claim(api)
-    api.store.training_work.tell(held, Progress(step=1, loss=None, spent_s=0.0, state=b"first"))
-    api.store.training_work.tell(held, Progress(step=2, loss=None, spent_s=0.0, state=b"second"))
+    api.store.training_work.heartbeat(held, Progress(step=1, loss=None, spent_s=0.0, state=b"first"))
+    api.store.training_work.heartbeat(held, Progress(step=2, loss=None, spent_s=0.0, state=b"second"))
     api.store.training_work.release(held)
     again = claim(api)
     assert again.state_key is not None
@@ -205,7 +205,7 @@ def test_a_stream_tells_each_state_of_a_training_and_ends(api: Api, photo_ids: l
     work = api.store.training_work
     steps: list[Callable[[], object]] = [
         lambda: held.append(claim(api)),
-        lambda: work.tell(held[0], Progress(step=12, loss=0.25, spent_s=3.0)),
+        lambda: work.heartbeat(held[0], Progress(step=12, loss=0.25, spent_s=3.0)),
         lambda: api.http.post(f"{begun['url']}/cancel"),
         lambda: work.end(held[0], EndedTraining(status="cancelled", ended="it was cancelled"), step=13),
     ]

@@ -31,7 +31,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
                 if claim is None:
                     continue
                 tag = claim.order.tag
-                while work.tell(claim, Progress(step=1, loss=0.5, spent_s=0.1, sheet=png())).cancelled is False:
+                while work.heartbeat(claim, Progress(step=1, loss=0.5, spent_s=0.1, sheet=png())).cancelled is False:
                     if not tag.startswith("wait") or stop.wait(0.05):
                         break
                 new = NewAdapter(

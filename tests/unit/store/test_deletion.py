@@ -90,7 +90,7 @@ def _learn(store: Store, tenant: Tenant, photo_id: str, own: bytes) -> None:
     held = store.training_work.claim("w", [f"mini-{tenant.id}"])
     assert held is not None
     files = {"sheet": b"sheet " + own, "curves": b"curves " + own, "state": b"state " + own}
-    store.training_work.tell(held, Progress(step=1, loss=0.5, spent_s=2.0, **files))
+    store.training_work.heartbeat(held, Progress(step=1, loss=0.5, spent_s=2.0, **files))
 
 
 def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) -> None:

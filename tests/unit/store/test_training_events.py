@@ -128,7 +128,7 @@ def test_every_change_raises_the_version(store: Store, tenant: Tenant) -> None:
     look()
     held = claim(store)
     look()
-    store.training_work.tell(held, Progress(step=1, loss=0.5, spent_s=1.0))
+    store.training_work.heartbeat(held, Progress(step=1, loss=0.5, spent_s=1.0))
     look()
     store.training_work.release(held)
     look()

@@ -65,7 +65,7 @@ def test_a_training_is_begun_followed_and_cancelled(visit: Callable[..., Visit],
     curves = plot("Training loss", {"": [(step, 0.3 - step / 900) for step in range(0, 60, 5)]})
     sheet = np.full((256, 512, 3), (120, 150, 140), np.uint8)
     progress = Progress(step=60, loss=0.2333, spent_s=41.0, sheet=encode_png(sheet), curves=encode_png(curves))
-    work.tell(claim, progress)
+    work.heartbeat(claim, progress)
     expect(page.locator(".chip")).to_have_text("Learning")
     expect(page.get_by_text("60 of 120 steps, loss 0.2333")).to_be_visible()
     expect(page.get_by_alt_text("The loss, and the errors")).to_be_visible()

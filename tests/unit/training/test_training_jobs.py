@@ -299,7 +299,7 @@ class TestTheStore:
         assert store.training_work.claim("v", [PACK]) is not None
         assert stale is not None
         for write in (
-            lambda: store.training_work.tell(stale, Progress(step=3, loss=None, spent_s=1.0)),
+            lambda: store.training_work.heartbeat(stale, Progress(step=3, loss=None, spent_s=1.0)),
             lambda: store.training_work.end(stale, EndedTraining(status="done")),
             lambda: store.training_work.release(stale),
         ):
@@ -321,15 +321,17 @@ class TestTheStore:
         for _ in range(2 * store.settings.max_attempts):
             claim = store.training_work.claim("w", [PACK])
             assert claim is not None
-            store.training_work.tell(claim, Progress(step=1, loss=0.5, spent_s=1.0, state=b"state"))
+            store.training_work.heartbeat(claim, Progress(step=1, loss=0.5, spent_s=1.0, state=b"state"))
             let_it_be_due(store)
 
     def test_the_months_budget_refuses_the_next_and_stops_the_running(self, store: Store, brand: Tenant) -> None:
         add(store, brand)
         claim = store.training_work.claim("w", [PACK])
         assert claim is not None
-        assert store.training_work.tell(claim, Progress(step=1, loss=None, spent_s=400.0)).left_s == pytest.approx(100)
-        beat = store.training_work.tell(claim, Progress(step=1, loss=None, spent_s=100.0))
+        assert store.training_work.heartbeat(claim, Progress(step=1, loss=None, spent_s=400.0)).left_s == pytest.approx(
+            100
+        )
+        beat = store.training_work.heartbeat(claim, Progress(step=1, loss=None, spent_s=100.0))
         assert (beat.left_s, beat.cancelled) == (0.0, False)
         with pytest.raises(BudgetSpent, match="used up; it is new at"):
             add(store, brand, "Second")
@@ -353,7 +355,7 @@ class TestTheStore:
         ended, live = add(store, brand), add(store, brand, "Second")
         claim = store.training_work.claim("w", [PACK])
         assert claim is not None
-        store.training_work.tell(claim, Progress(step=1, loss=0.5, spent_s=1.0, sheet=b"sheet"))
+        store.training_work.heartbeat(claim, Progress(step=1, loss=0.5, spent_s=1.0, sheet=b"sheet"))
         store.training_work.end(claim, EndedTraining(status="done"))
         key = now(store, brand, ended).sheet_key
         assert key is not None
