@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.waiting import WAIT_S
+
 
 @dataclass(frozen=True)
 class Received:
@@ -38,7 +40,7 @@ def status(handler: BaseHTTPRequestHandler, code: int, **headers: str) -> None:
     handler.end_headers()
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Wait until `condition` holds. Fails after `timeout_s`."""
     give_up_at = time.monotonic() + timeout_s
     while not condition():

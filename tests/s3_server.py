@@ -15,6 +15,8 @@ import httpx
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
+from tests.waiting import WAIT_S
+
 REGION = "eu-central-1"
 
 
@@ -47,11 +49,13 @@ class S3Server:
     @contextmanager
     def checking_credentials(self) -> Iterator[None]:
         """Refuse every request whose credentials the server does not know, which are all of them."""
-        httpx.post(f"{self.url}/moto-api/reset-auth", content=b"0", trust_env=False).raise_for_status()
+        httpx.post(f"{self.url}/moto-api/reset-auth", content=b"0", trust_env=False, timeout=WAIT_S).raise_for_status()
         try:
             yield
         finally:
-            httpx.post(f"{self.url}/moto-api/reset-auth", content=b"inf", trust_env=False).raise_for_status()
+            httpx.post(
+                f"{self.url}/moto-api/reset-auth", content=b"inf", trust_env=False, timeout=WAIT_S
+            ).raise_for_status()
 
 
 @contextmanager

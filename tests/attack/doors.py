@@ -16,6 +16,7 @@ import psutil
 
 from tests.attack.row import Figures, Row
 from tests.attack.target import Target
+from tests.waiting import WAIT_S
 
 SEED = 20261126
 CPU_S = 2.0
@@ -198,7 +199,7 @@ def canary() -> Iterator[tuple[int, list[Any]]]:
         thread.start()
         yield listener.getsockname()[1], connections
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(WAIT_S)
 
 
 def from_schema(target: Target, examples: int) -> Row:
@@ -239,7 +240,7 @@ def from_schema(target: Target, examples: int) -> Row:
         def send(case: Any) -> None:
             nonlocal tried
             tried += 1
-            answer = case.call(headers=headers, timeout=60)
+            answer = case.call(headers=headers, timeout=WAIT_S)
             case.validate_response(answer, checks=checks)
 
         try:

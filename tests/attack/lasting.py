@@ -10,6 +10,7 @@ import httpx
 
 from tests.attack.row import Row
 from tests.attack.target import Target
+from tests.waiting import WAIT_S
 
 DRIP_EVERY_S = 0.5
 AGAIN_S = 5.0
@@ -57,7 +58,7 @@ async def _p95_s(target: Target, probes: int) -> float:
     headers = {"authorization": f"Bearer {target.stranger}"}
 
     async def probe() -> None:
-        async with httpx.AsyncClient(base_url=target.url, headers=headers, timeout=60, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=target.url, headers=headers, timeout=WAIT_S, trust_env=False) as client:
             for number in range(probes // 4):
                 began_s = time.perf_counter()
                 (await client.get(("/healthz", "/v1/shots", "/v1/photos")[number % 3])).raise_for_status()

@@ -17,6 +17,7 @@ from unittest.mock import patch
 import httpx
 
 from tests.api_graph import BoxGraph, png, running
+from tests.waiting import WAIT_S
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Target:
 
     def client(self, key: str | None) -> httpx.Client:
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=WAIT_S, trust_env=False)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ SCROLL = """([step, share]) => {
 }"""
 
 
-def overlapping(page: Page, wait_s: float = 3.0) -> list[str]:
+def overlapping(page: Page, wait_s: float = 20.0) -> list[str]:
     """What lies on something else, or leaves the page sideways, one sentence each.
 
     What passes within `wait_s` seconds does not count: a page on a busy machine may still be coming together.

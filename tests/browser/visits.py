@@ -6,7 +6,16 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
-WAIT_MS = 60_000
+from tests.waiting import WAIT_S
+
+WAIT_MS = 1000 * WAIT_S
+FORGETS_MS = (9_000, 15_000)
+"""After these times a page takes away what it said: the words of its status line, and a note."""
+LASTING = """(() => {
+    const later = window.setTimeout;
+    window.setTimeout = (run, ms, ...given) => later(run, FORGETS.includes(ms) ? 2 ** 31 - 1 : ms, ...given);
+})()""".replace("FORGETS", str(list(FORGETS_MS)))
+"""Lets that stay until a test has seen it, however late it looks."""
 
 
 class Visit:
@@ -18,6 +27,7 @@ class Visit:
         self.complaints: list[str] = []
         self.context = browser.new_context(base_url=url, reduced_motion="reduce", **options)
         self.context.set_default_timeout(WAIT_MS)
+        self.context.add_init_script(LASTING)
 
     def page(self, step: str = "cut", path: str = "/") -> Page:
         """A new page of the studio at `path`, ready to use; `step` is what stands after the `#`."""

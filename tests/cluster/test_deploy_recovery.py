@@ -21,6 +21,7 @@ from cluster.local import ENVIRONMENT, free_port
 from cluster.profiles import load_profile
 from cluster.render import APPLICATION, serve_config
 from tests.tiny_pack import build_tiny_pack
+from tests.waiting import WAIT_S
 
 LOOPBACK = "127.0.0.1"
 LATE = "vae.safetensors"
@@ -75,7 +76,9 @@ def started(home: Path) -> Iterator[Head]:
             give_up_at = time.monotonic() + 180
             while True:
                 with suppress(httpx.HTTPError):
-                    if httpx.get(f"http://127.0.0.1:{dashboard}/api/serve/applications/", headers=head).is_success:
+                    if httpx.get(
+                        f"http://127.0.0.1:{dashboard}/api/serve/applications/", headers=head, timeout=WAIT_S
+                    ).is_success:
                         break
                 if process.poll() is not None or time.monotonic() > give_up_at:
                     told.seek(0)

@@ -6,6 +6,7 @@ import httpx
 import psutil
 
 from cluster.private_ray import ray_folder
+from tests.waiting import WAIT_S
 
 LOOPBACK = ("127.", "::1", "::ffff:127.")
 
@@ -33,5 +34,7 @@ def test_the_clusters_token_and_files_are_the_users_alone(url: str) -> None:
 def test_a_client_cannot_change_serves_policies(url: str) -> None:
     """With a time-out of nothing, Serve's proxy would answer 408 for itself."""
     for value in ("0", "0.000001"):
-        answer = httpx.get(f"{url}/v1/engines", headers={"x-request-timeout-seconds": value}, trust_env=False)
+        answer = httpx.get(
+            f"{url}/v1/engines", headers={"x-request-timeout-seconds": value}, trust_env=False, timeout=WAIT_S
+        )
         assert answer.status_code == 200

@@ -12,6 +12,7 @@ import ray
 from cluster.kube import promql
 from cluster.kube.alerts import OTHER_EXPORTERS, alert_rules
 from cluster.kube.dashboards import dashboards
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def named() -> set[str]:
 
 def rays_export() -> str:
     (node,) = [node for node in ray.nodes() if node["Alive"]]
-    return httpx.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics").text
+    return httpx.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics", timeout=WAIT_S).text
 
 
 def exported(http: httpx.Client) -> set[str]:

@@ -16,6 +16,7 @@ import skimage.data
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from packshot.imaging.codec import encode_png
+from tests.waiting import WAIT_S
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def served(home: Path, *options: str, limit_s: int = 240) -> Iterator[httpx.Clie
             raise AssertionError("".join(heard))
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
-        with httpx.Client(base_url=found[1], timeout=60) as http:
+        with httpx.Client(base_url=found[1], timeout=WAIT_S) as http:
             yield http
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=180) == 0
@@ -62,7 +63,7 @@ def test_queued_shots_go_on_after_a_restart(tmp_path: Path) -> None:
         ids = [http.post("/v1/shots", json=body).json()["id"] for _ in range(8)]
         assert {http.get(f"/v1/shots/{id}").json()["status"] for id in ids} & {"queued", "running"}
     with served(tmp_path) as http:
-        with http.stream("GET", "/v1/events", params={"shots": ",".join(ids)}, timeout=90) as stream:
+        with http.stream("GET", "/v1/events", params={"shots": ",".join(ids)}, timeout=WAIT_S) as stream:
             ends = [line for line in stream.iter_lines() if line.startswith("event: done")]
         ended = [http.get(f"/v1/shots/{id}").json() for id in ids]
     assert [(shot["status"], len(shot["images"])) for shot in ended] == [("done", 2)] * 8

@@ -17,6 +17,7 @@ import skimage.data
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from cluster.local import free_port
 from packshot.imaging.codec import encode_png
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.soak  # a cluster of its own takes a minute
 
@@ -49,14 +50,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str], list[
             shot = _shoot(f"http://127.0.0.1:{port}", server)
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(60)
+            server.wait(WAIT_S)
     spans = [json.loads(line) for file in (folder / "spans").iterdir() for line in file.read_text().splitlines()]
     return shot, output.read_text().splitlines(), spans
 
 
 def _shoot(url: str, server: subprocess.Popen[bytes]) -> str:
     give_up_at = time.monotonic() + 240
-    with httpx.Client(base_url=url, timeout=120) as http:
+    with httpx.Client(base_url=url, timeout=WAIT_S) as http:
         while True:
             assert server.poll() is None, "the server ended"
             assert time.monotonic() < give_up_at

@@ -89,7 +89,7 @@ def main() -> int:
     host, key = os.environ["HOST"], os.environ.get("KEY", "")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     with tempfile.TemporaryDirectory() as folder:
-        with httpx.Client(headers=headers, trust_env=False, timeout=60) as http:
+        with httpx.Client(headers=headers, trust_env=False, timeout=120) as http:
             generate(http.get(f"{host}/openapi.json").raise_for_status().content, Path(folder))
         sys.path.insert(0, folder)
         walk(host, key, Path(sys.argv[1]), Path(sys.argv[2]))

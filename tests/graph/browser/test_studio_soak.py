@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from cluster.local import free_port
 from tests.browser.visits import Visit
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.soak
 
@@ -211,7 +212,7 @@ class served:  # noqa: N801 - reads as a context
         give_up_at = time.monotonic() + 240
         while True:
             try:
-                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                if httpx.get(f"{self.url}/readyz", timeout=WAIT_S).status_code == 200:
                     return self
             except httpx.TransportError:
                 assert time.monotonic() < give_up_at, "the server did not start"

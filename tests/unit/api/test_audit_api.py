@@ -14,6 +14,7 @@ from packshot.contract.audit import FIRST_SHA256, AuditLine, line_sha256
 from packshot.errors import Forbidden
 from tests.api_graph import Api, code_of
 from tests.unit.api.test_verify_api import made, picture
+from tests.waiting import WAIT_S
 
 
 def audit(api: Api, caller: httpx.Client | None = None, **params: Any) -> httpx.Response:
@@ -34,7 +35,7 @@ def image(api: Api) -> dict[str, Any]:
 
 def test_the_trail_names_who_asked_and_which_request(api: Api, image: dict[str, Any]) -> None:
     decided = api.http.post(f"{image['url']}/reviews", json={"state": "approved"})
-    with httpx.Client(base_url=api.url, headers={"origin": api.url}, trust_env=False) as browser:
+    with httpx.Client(base_url=api.url, headers={"origin": api.url}, trust_env=False, timeout=WAIT_S) as browser:
         assert browser.post("/v1/session", json={"key": api.key}).status_code == 200
         assert browser.post(f"{image['url']}/reviews", json={"state": "in_review"}).status_code == 201
     url = api.http.post("/v1/shares", json={"name": "spring", "image_ids": [image["id"]]}).json()["url"]
@@ -70,7 +71,7 @@ def test_another_tenants_trail_needs_an_admin_key(api: Api, image: dict[str, Any
     for caller in (api.http, api.stranger):
         assert code_of(audit(api, caller, tenant="tn_unknown")) == (403, "admin_only")
     headers = {"authorization": f"Bearer {api.store.keys.create('operator', admin=True).secret}"}
-    with httpx.Client(base_url=api.url, headers=headers, trust_env=False) as operator:
+    with httpx.Client(base_url=api.url, headers=headers, trust_env=False, timeout=WAIT_S) as operator:
         assert lines_of(audit(api, operator, tenant=api.tenant_id)) == lines_of(audit(api, tenant=api.tenant_id))
         assert code_of(audit(api, operator, tenant="tn_unknown")) == (404, "not_found")
 

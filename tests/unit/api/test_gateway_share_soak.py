@@ -17,6 +17,7 @@ import pytest
 from packshot.client import Client
 from tests.large_photos import large_photo, numbered
 from tests.s3_server import S3Server
+from tests.waiting import WAIT_S
 
 CLIENTS = 4
 PHOTOS = 50
@@ -34,7 +35,7 @@ def gateway(tmp_path: Path, s3: S3Server, unused_tcp_port: int) -> Iterator[tupl
             give_up_at = time.monotonic() + 120
             while True:
                 try:
-                    httpx.get(f"{url}/healthz", trust_env=False)
+                    httpx.get(f"{url}/healthz", trust_env=False, timeout=WAIT_S)
                     break
                 except httpx.TransportError:
                     assert time.monotonic() < give_up_at

@@ -53,7 +53,7 @@ def test_no_other_key_and_no_session_deletes_a_tenant(api: Api, admin: httpx.Cli
         assert code_of(caller.put(f"{path}/hold", json={"reason": "x"})) == (403, "admin_only")
         assert code_of(caller.get("/v1/deletions")) == (403, "admin_only")
     assert code_of(api.anyone.delete(path)) == (401, "unauthorized")
-    with admin, httpx.Client(base_url=api.url, trust_env=False) as browser:
+    with admin, httpx.Client(base_url=api.url, trust_env=False, timeout=WAIT_S) as browser:
         opened = browser.post("/v1/session", headers={"authorization": admin.headers["authorization"]})
         assert opened.status_code == 200
         browser.cookies.update(opened.cookies)

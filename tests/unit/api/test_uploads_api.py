@@ -18,6 +18,7 @@ from packshot.errors import BadInput
 from packshot.store.schema import upload
 from tests.api_graph import Api, code_of, png, running
 from tests.s3_server import S3Server
+from tests.waiting import WAIT_S
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def offer(api: Api, data: bytes, content_type: str = "image/png") -> dict[str, A
 
 def put(offered: dict[str, Any], data: bytes) -> httpx.Response:
     """Send the file as any HTTP client would: without a key, to the URL alone."""
-    return httpx.put(offered["url"], content=data, headers=offered["headers"], trust_env=False)
+    return httpx.put(offered["url"], content=data, headers=offered["headers"], trust_env=False, timeout=WAIT_S)
 
 
 def make(api: Api, offered: dict[str, Any], **fields: Any) -> httpx.Response:
@@ -107,11 +108,17 @@ def test_this_servers_own_url_takes_that_file_with_its_token_only(api_server: Ap
     for wrong in (data[:-1], data + b"x"):
         assert code_of(put(offered, wrong)) == (422, "upload_mismatch")
     bare = offered["url"].partition("?")[0]
-    assert code_of(httpx.put(bare, content=data, trust_env=False)) == (422, "invalid_request")
-    assert code_of(httpx.put(f"{bare}?token=guess", content=data, trust_env=False)) == (404, "not_found")
+    assert code_of(httpx.put(bare, content=data, trust_env=False, timeout=WAIT_S)) == (422, "invalid_request")
+    assert code_of(httpx.put(f"{bare}?token=guess", content=data, trust_env=False, timeout=WAIT_S)) == (
+        404,
+        "not_found",
+    )
     other = offer(api_server, png(shade=104))
     token = other["url"].partition("?token=")[2]
-    assert code_of(httpx.put(f"{bare}?token={token}", content=data, trust_env=False)) == (404, "not_found")
+    assert code_of(httpx.put(f"{bare}?token={token}", content=data, trust_env=False, timeout=WAIT_S)) == (
+        404,
+        "not_found",
+    )
     assert not api_server.store.assets.exists(f"uploads/{offered['id']}")
 
 
@@ -168,7 +175,7 @@ def test_files_are_read_from_the_bucket_where_it_signs_urls(on_s3: Api, s3: S3Se
         assert sent.status_code == 307
         assert sent.headers["cache-control"] == "private, no-store"
         assert sent.headers["location"].startswith(s3.url)
-        there = httpx.get(sent.headers["location"], trust_env=False)
+        there = httpx.get(sent.headers["location"], trust_env=False, timeout=WAIT_S)
         assert there.headers["content-type"] == "image/png"
         assert there.content == on_s3.http.get(url, params={"redirect": "0"}).content
         assert code_of(on_s3.stranger.get(url)) == (404, "not_found")

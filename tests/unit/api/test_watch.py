@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from packshot.api.watch import Watch
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -66,7 +67,7 @@ async def test_nobody_looks_when_nobody_waits(desk: SimpleNamespace) -> None:
     waiters = await asked(desk.watch.next("t", ["a"]))
     desk.ends.event.set()
     await asyncio.gather(*waiters)
-    await asyncio.wait_for(desk.watch._polling, 60)
+    await asyncio.wait_for(desk.watch._polling, WAIT_S)
     assert len(desk.shelf.looks) == 1
 
 

@@ -20,6 +20,7 @@ from packshot.client.webhooks import AsyncWebhooks, Webhooks
 from packshot.contract import examples
 from packshot.contract.events import CancelledEvent, ProgressEvent, QueuedEvent, ShotEvent
 from packshot.errors import BadInput, EngineFailed, NotFound, Overloaded, Unavailable
+from tests.waiting import WAIT_S
 
 Answer = tuple[int, str, bytes]
 JSON, STREAM, PROBLEM = "application/json", "text/event-stream", "application/problem+json"
@@ -71,7 +72,7 @@ def script() -> Iterator[Script]:
 @pytest.fixture
 def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr("packshot.client.events.RECONNECT_S", 0.01)
-    with Client(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=60) as client:
+    with Client(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=WAIT_S) as client:
         yield client
 
 
@@ -194,7 +195,7 @@ async def test_the_asynchronous_client_resumes_a_broken_stream_too(
         (200, STREAM, b'id: 5\nevent: cancelled\ndata: {"shot": "a"}\n\n'),
         problem("queue_full", 429),
     ]
-    async with AsyncClient(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=60) as client:
+    async with AsyncClient(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=WAIT_S) as client:
         assert [event.name async for event in client.events(["a"])] == ["progress", "cancelled"]
         with pytest.raises(Overloaded):
             await client.shot("a")

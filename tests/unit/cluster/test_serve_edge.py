@@ -35,7 +35,7 @@ def edged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Api]]
 
 def test_the_api_answers_through_the_edge(edged: tuple[str, Api]) -> None:
     url, api = edged
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=WAIT_S) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         opened = client.post("/v1/session", json={"key": api.key})
         assert opened.status_code == 200
@@ -50,13 +50,13 @@ def test_endless_headers_end_at_the_edge_with_a_problem(edged: tuple[str, Api]) 
     with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + (b"x-endless: " + b"a" * 4000 + b"\r\n") * 16)
         assert connection.recv(4096).startswith(b"HTTP/1.1 400")  # though the headers have not ended
-    answer = httpx.get(f"{edged[0]}/healthz", headers={"x-long": "a" * 16_000}, trust_env=False)
+    answer = httpx.get(f"{edged[0]}/healthz", headers={"x-long": "a" * 16_000}, trust_env=False, timeout=WAIT_S)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_the_settings_sizes_hold_at_the_edge(edged: tuple[str, Api]) -> None:
-    answer = httpx.post(f"{edged[0]}/v1/shots", content=bytes((3 << 20) + 1), trust_env=False)
+    answer = httpx.post(f"{edged[0]}/v1/shots", content=bytes((3 << 20) + 1), trust_env=False, timeout=WAIT_S)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
     assert "any other body 3 MiB" in answer.json()["detail"]
 
@@ -64,10 +64,10 @@ def test_the_settings_sizes_hold_at_the_edge(edged: tuple[str, Api]) -> None:
 def test_a_server_that_is_down_is_told_as_a_problem() -> None:
     port, behind = free_port("127.0.0.2"), free_port("127.0.0.1")
     with edge("127.0.0.2", port, behind, Settings()):
-        answer = httpx.get(f"http://127.0.0.2:{port}/healthz", trust_env=False)
+        answer = httpx.get(f"http://127.0.0.2:{port}/healthz", trust_env=False, timeout=WAIT_S)
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "not_ready", "2")
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.2:{port}/healthz", trust_env=False)  # it ended with the block
+        httpx.get(f"http://127.0.0.2:{port}/healthz", trust_env=False, timeout=WAIT_S)  # it ended with the block
 
 
 def test_headers_that_change_serves_policies_and_false_addresses_end_at_the_edge() -> None:
@@ -87,7 +87,7 @@ def test_headers_that_change_serves_policies_and_false_addresses_end_at_the_edge
         port = free_port("127.0.0.2")
         with edge("127.0.0.2", port, behind.server_address[1], Settings()):
             headers = {"x-request-timeout-seconds": "0", "x-request-disconnect-disabled": "?1"}
-            httpx.get(f"http://127.0.0.2:{port}/v1/shots", headers=headers, trust_env=False)
+            httpx.get(f"http://127.0.0.2:{port}/v1/shots", headers=headers, trust_env=False, timeout=WAIT_S)
         behind.shutdown()
     assert "x-request-timeout-seconds" not in seen[-1]
     assert "x-request-disconnect-disabled" not in seen[-1]

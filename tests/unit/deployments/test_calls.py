@@ -11,6 +11,7 @@ from ray.serve.exceptions import RayServeException
 from deployments.ray_support import calls
 from deployments.ray_support.calls import await_with_arguments, retry_once, to_blaming_error, to_packshot_error
 from packshot.errors import BadInput, EngineCrashed, Interrupted
+from tests.waiting import WAIT_S
 
 UNAVAILABLE = ActorUnavailableError("socket closed", None)
 
@@ -58,7 +59,7 @@ async def test_a_call_ends_when_the_result_that_it_was_given_is_lost(object_is: 
     object_is(None, None, UNAVAILABLE)
     running = asyncio.ensure_future(for_ever())
     with pytest.raises(ActorUnavailableError):
-        await asyncio.wait_for(await_with_arguments(running, RESPONSE), 30)
+        await asyncio.wait_for(await_with_arguments(running, RESPONSE), WAIT_S)
     await asyncio.wait({running})
     assert running.cancelled()
 

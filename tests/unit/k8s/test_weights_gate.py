@@ -12,6 +12,7 @@ from cluster.kube import pods, rules
 from cluster.kube.build import Manifest
 from cluster.profiles import load_profile
 from tests.tiny_pack import build_tiny_pack
+from tests.waiting import WAIT_S
 
 
 def gates(manifests: list[Manifest]) -> dict[str, Manifest]:
@@ -73,7 +74,7 @@ def test_weights_that_arrive_late_open_the_gate_without_a_hand(
         shutil.copy2(late, packs / "tiny" / "arriving")
         (packs / "tiny" / "arriving").rename(packs / "tiny" / late.name)
         assert "tiny: whole and verified" in gate.stderr.read()
-        assert gate.wait(timeout=60) == 0
+        assert gate.wait(timeout=WAIT_S) == 0
     finally:
         gate.kill()
         gate.wait()
@@ -86,7 +87,7 @@ def test_with_a_timeout_the_gate_says_what_is_missing(
     packs, whole = arriving
     arrive(whole, packs, "vae.safetensors")
     gate = started(overlays["production"], packs, "--timeout", "0.1")
-    _, told = gate.communicate(timeout=60)
+    _, told = gate.communicate(timeout=WAIT_S)
     assert gate.returncode == 1
     assert "pack 'tiny' must be whole within 0.1 s, got missing files (1): vae/vae.safetensors" in told
     assert "[pack_missing]" in told
@@ -101,5 +102,5 @@ def test_a_licence_that_nobody_accepted_is_refused_at_once(
     manifest.write_text(manifest.read_text().replace("commercial: true", "commercial: false"))
     assert "commercial: false" in manifest.read_text()
     gate = started(overlays["production"], packs)
-    _, told = gate.communicate(timeout=60)
+    _, told = gate.communicate(timeout=WAIT_S)
     assert (gate.returncode, "[pack_licence]" in told) == (1, True)

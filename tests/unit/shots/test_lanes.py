@@ -15,6 +15,7 @@ from packshot.store.queue_order import Engines
 from packshot.store.store import Store
 from packshot.types import Brief, Framing
 from tests.unit.shots.painter import Painter, accepted, make_due, now
+from tests.waiting import WAIT_S
 
 ABC = ("a", "b", "c")
 
@@ -94,10 +95,10 @@ async def test_shots_of_a_sleeping_engine_do_not_hold_up_those_of_another(
     freed = asyncio.Event()
     director = Director(store, stages, settings, worker="w", places=6, engines=("mini", "cold"), freed=freed.set)
     waiting = asyncio.create_task(director.run_next())
-    await asyncio.wait_for(stages.woken.wait(), 20)
+    await asyncio.wait_for(stages.woken.wait(), WAIT_S)
     runs = [asyncio.create_task(director.run_next()) for _ in range(5)]
-    await asyncio.wait_for(stages.started.wait(), 20)
-    await asyncio.wait_for(freed.wait(), 20)  # its first step: it may have more places
+    await asyncio.wait_for(stages.started.wait(), WAIT_S)
+    await asyncio.wait_for(freed.wait(), WAIT_S)  # its first step: it may have more places
     states = [now(store, shot).status for shot in cold]
     assert states == ["running", *["queued"] * 5], "one place until it is awake"
     assert now(store, warm[0]).status == "running"

@@ -18,6 +18,7 @@ from packshot.store.store import Store
 from tests.old_code import old_code
 from tests.specs import spec_of
 from tests.unit.store.store_rows import add_shots, claim, new_image, tamper
+from tests.waiting import WAIT_S
 
 BEFORE = "83d336181cfbdbba3482beecfe693366aaf26c24"
 """The last commit whose code knows schema 0019 and no kinds of work."""
@@ -153,7 +154,9 @@ def test_code_without_kinds_lists_and_cancels_jobs_and_claims_none(
         "PATH": "",
     }
     arguments = [sys.executable, "-c", OLD_PROCESS, tenant.id, waiting]
-    done = subprocess.run(arguments, env=environment, cwd=old, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        arguments, env=environment, cwd=old, capture_output=True, text=True, check=True, timeout=WAIT_S
+    )
     assert json.loads(done.stdout) == {
         "claimed": None,
         "due": 0,

@@ -22,6 +22,7 @@ from packshot.store.store import Store
 from tests.quick_stages import QuickStages, direct_the_rest
 from tests.s3_server import S3Server
 from tests.unit.store.store_rows import add_shots
+from tests.waiting import WAIT_S
 
 
 class Gate:
@@ -45,7 +46,7 @@ class Gate:
                 if in_trouble and not gate.slow_s:
                     status, headers, content = 500, {}, b""
                 else:
-                    with httpx.Client(base_url=behind, trust_env=False) as client:
+                    with httpx.Client(base_url=behind, trust_env=False, timeout=WAIT_S) as client:
                         answer = client.request(self.command, self.path, headers=dict(self.headers), content=body)
                     status, headers, content = answer.status_code, dict(answer.headers), answer.content
                 self.send_response(status)

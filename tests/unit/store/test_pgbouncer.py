@@ -23,6 +23,7 @@ from packshot.store.store import Store
 from tests.debian_tools import missing
 from tests.unit.store.postgres_server import empty
 from tests.unit.store.store_rows import add_shots, new_image
+from tests.waiting import WAIT_S
 
 CONFIG = """\
 [databases]
@@ -59,7 +60,7 @@ def bouncer_url(postgres_url: str) -> Iterator[str]:
             group=user.pw_gid if user else None,
         )
     try:
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + WAIT_S
         while not _listens(home / ".s.PGSQL.6432"):
             assert time.monotonic() < give_up_at, (home / "log").read_text()
             time.sleep(0.05)

@@ -22,6 +22,7 @@ from packshot.store.location import refuse_shared_sqlite
 from packshot.store.migrate import FOLDER
 from packshot.store.schema import REVISION, metadata
 from packshot.store.store import Store
+from tests.waiting import WAIT_S
 
 
 def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
@@ -92,7 +93,7 @@ def test_several_processes_starting_at_once_make_one_schema(tmp_path: Path) -> N
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "home")], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    answers = {one.communicate(timeout=60)[0] for one in started}
+    answers = {one.communicate(timeout=WAIT_S)[0] for one in started}
     assert [one.returncode for one in started] == [0, 0]
     assert len(answers) == 1
 

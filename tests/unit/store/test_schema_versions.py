@@ -21,6 +21,7 @@ from packshot.store.store import Store
 from tests.old_code import old_code
 from tests.unit.store.postgres_server import new_database
 from tests.unit.store.store_rows import add_shots, claim, new_image
+from tests.waiting import WAIT_S
 
 BEFORE = "ed7c13bfaf5ac75e226990432c2b1277dbcea966"
 """The last commit whose code knows schema 0008 and nothing later."""
@@ -170,7 +171,7 @@ def test_a_process_of_the_version_before_goes_on_after_the_upgrade(
         assert old.stdout.readline() == "ready\n"
         assert revision_of(database_url) == "0008"
         store = Store.from_settings(settings, uses_files=False)
-        said = json.loads(old.communicate("go on\n", timeout=60)[0])
+        said = json.loads(old.communicate("go on\n", timeout=WAIT_S)[0])
     finally:
         old.kill()
         old.wait()

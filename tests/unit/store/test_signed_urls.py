@@ -19,6 +19,7 @@ from google.oauth2.service_account import Credentials
 from packshot.store.assets import Assets
 from packshot.store.signed_urls import SignedUpload, sign_download, sign_upload
 from tests.s3_server import S3Server
+from tests.waiting import WAIT_S
 
 DATA = b"a photo"
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -46,11 +47,11 @@ def test_s3_signs_the_type_the_size_and_the_hash(s3: S3Server) -> None:
         "content-type": "image/jpeg",
         "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(SHA256)).decode(),
     }
-    assert httpx.put(signed.url, content=DATA, headers=signed.headers, trust_env=False).is_success
+    assert httpx.put(signed.url, content=DATA, headers=signed.headers, trust_env=False, timeout=WAIT_S).is_success
     assert assets.get("uploads/up_1") == DATA
     url = assets.download_url("uploads/up_1", media_type="image/png", disposition="inline")
     assert url is not None
-    read = httpx.get(url, trust_env=False)
+    read = httpx.get(url, trust_env=False, timeout=WAIT_S)
     assert (read.content, read.headers["content-disposition"]) == (DATA, "inline")
 
 

@@ -16,7 +16,8 @@ from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
 from packshot.types import Cutout, Layer, Layout
 from tests.browser.light import Light
-from tests.browser.visits import Visit
+from tests.browser.visits import WAIT_MS, Visit
+from tests.waiting import WAIT_S
 
 STUDIO = Path(__file__).parents[3] / "studio"
 MOST_BYTES = 150_000
@@ -43,17 +44,17 @@ def test_the_first_load_weighs_little_and_comes_from_here_alone(visit: Callable[
         f"{url}/v1/engines",
     }
     plain = {"accept-encoding": "identity"}
-    assert sum(len(httpx.get(asked, headers=plain).content) for asked in here.requests) <= MOST_BYTES
+    assert sum(len(httpx.get(asked, headers=plain, timeout=WAIT_S).content) for asked in here.requests) <= MOST_BYTES
 
 
 def test_only_files_of_this_server_may_run(visit: Callable[..., Visit], url: str) -> None:
-    answer = httpx.get(url)
+    answer = httpx.get(url, timeout=WAIT_S)
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == "'self'"
     assert policy["frame-ancestors"] == "'none'"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert httpx.get(f"{url}/studio/main.js").headers["content-security-policy"]
+    assert httpx.get(f"{url}/studio/main.js", timeout=WAIT_S).headers["content-security-policy"]
     here = visit()
     refused = here.page().evaluate(
         """() => new Promise((resolve) => {
@@ -81,7 +82,7 @@ def test_nothing_names_another_host() -> None:
 def full_context(chromium: Browser, url: str, light: Light, cut_coffee: Callable[..., Page]) -> Iterator[Page]:
     """One browser that has a photo, a cut, two layers and a finished picture."""
     context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.goto("/")
     cut_coffee(page, times=2)

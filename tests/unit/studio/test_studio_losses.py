@@ -31,7 +31,7 @@ def test_each_wrong_file_of_a_batch_is_named_and_the_rest_goes_on(visit: Callabl
     ]
     page = visit().page()
     page.get_by_label("Add photos").set_input_files(files)
-    expect(page.get_by_role("status")).to_contain_text("12 photos were added.")  # the status line soon forgets it
+    expect(page.get_by_role("status")).to_contain_text("12 photos were added.")
     expect(page.locator("#strip-photos li")).to_have_count(12)
     alert = page.get_by_role("alert")
     expect(alert).to_have_count(1)
