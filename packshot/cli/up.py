@@ -26,9 +26,6 @@ POLL_S = 0.1
 SERVE = [sys.executable, "-m", "packshot.cli", "serve"]
 """The command that runs in the background."""
 
-_started: list[subprocess.Popen[bytes]] = []
-"""What this process started. It outlives the command, so it must not be collected, which would warn that it runs."""
-
 
 @report_errors
 def up(
@@ -54,8 +51,8 @@ def up(
                 stderr=file,
                 start_new_session=True,
             )
-        _started.append(child)
         running = _wait_until_ready(child, home, log)
+        child.returncode = 0  # nobody waits for it: else Python would warn, when this process ends, that it still runs
         stderr().print(f"Packshot serves {running.url} in the background (log: {log}).", markup=False, soft_wrap=True)
     else:
         stderr().print(f"Packshot serves {running.url} already.", markup=False)
