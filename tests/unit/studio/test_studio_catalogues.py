@@ -1,14 +1,15 @@
 """The page Catalogues: a folder and a sheet become a plan, a draft, and a catalogue at work. A fake producer works."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from packshot.contract.verdict import Finding
-from tests.api_graph import png
-from tests.browser.light import Light
+from tests.api_graph import png, running
+from tests.browser.light import STUDIO, Light
 from tests.browser.overlaps import overlapping
 from tests.browser.routes import meanwhile
 from tests.browser.visits import Visit
@@ -37,10 +38,17 @@ def folder_of(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def unused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
+    """A server without a catalogue of another test."""
+    with running(tmp_path_factory.mktemp("unused"), studio_dir=STUDIO, open_access=True) as api:
+        yield Light(api)
+
+
 def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
-    visit: Callable[..., Visit], light: Light, tmp_path: Path
+    unused: Light, visit: Callable[..., Visit], tmp_path: Path
 ) -> None:
-    page = visit().page("", "/catalogues")
+    page = visit(unused.api.url).page("", "/catalogues")
     assert violations(page) == []
     page.get_by_label("Pick a folder").set_input_files(folder_of(tmp_path))
     rows = page.locator("table tbody tr")
@@ -64,11 +72,11 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     expect(state).to_have_text("Running")
     expect(page.get_by_text("1 photo cannot be used.")).to_be_visible()
     expect(page.get_by_text("missing")).to_have_count(0)
-    store = light.api.store
+    store = unused.api.store
     tenant = store.tenants.local()
     (record, *_), _ = store.catalogues.page(tenant.id, limit=1)
     photo = store.photos.page(tenant.id, limit=1)[0][0]
-    answer = light.api.anyone.post(f"/v1/photos/{photo.id}/masks", json={"boxes": [[20, 20, 80, 60]]})
+    answer = unused.api.anyone.post(f"/v1/photos/{photo.id}/masks", json={"boxes": [[20, 20, 80, 60]]})
     accept_all(store, record, answer.json()["masks"][0]["id"], window=2)
     beside = Finding("hallucination", "failed", "something stands beside it", 0.3, (0.7, 0.5, 0.9, 0.8))
     made = image(164)
