@@ -48,8 +48,8 @@ def test_a_page_is_waited_for_by_functions_alone() -> None:
                 for target in node.targets
             }
             given = call.args[0]
-            text = given.value if isinstance(given, ast.Constant) else texts.get(ast.unparse(given))
-            if not FUNCTION.match(str(text)):
+            text = str(given.value if isinstance(given, ast.Constant) else texts.get(ast.unparse(given)))
+            if not FUNCTION.match(text):
                 bare.append(f"{place}: {text}")
     assert bare == [], "write `() => …`"
 
