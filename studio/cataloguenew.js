@@ -7,14 +7,16 @@ import * as sheets from "./cataloguesheet.js";
 import { thumbnail } from "./cataloguethumbs.js";
 import { send } from "./catalogueupload.js";
 import { adapters, styles } from "./lists.js";
-import { $, h, icon, iconButton, say, settled, sorry } from "./widgets.js";
+import { $, h, icon, iconButton, loaded, say, settled, sorry } from "./widgets.js";
 import { plural } from "./words.js";
 
 const FIRST = 100; // rows that the table shows at once
 const WARNINGS = 12; // that are shown at once
 const ASK_AFTER_MS = 400;
+const MEASURE_S = 1; // how long the first plan waits for the photos' sizes
 
 let files; // path -> File
+let sizes; // path -> [width, height] or null, of all files; null until they are read
 let manifest; // of sheets.manifestOf, or null
 let text; // of the manifest or sheet
 let rows; // [{row, sku, photo}], as far as the browser can read them
@@ -30,6 +32,7 @@ export async function open(given, again) {
   manifest = sheets.manifestOf(files);
   const isManifest = manifest && manifest.type !== "text/csv";
   text = manifest ? await files.get(manifest.path).text() : sheets.sheetOf(files);
+  sizes = null;
   rows = isManifest ? sheets.rowsOfManifest(manifest.type, text) : sheets.rowsOfSheet(text);
   plan = null;
   shown = FIRST;
@@ -45,6 +48,13 @@ export async function open(given, again) {
   const stage = h("section", { className: "stage scrolls plan", "aria-label": "Rows" }, h("div", { className: "row spread plan-head" }, h("p", { id: "plan-words" }), h("div", { className: "segments", role: "group", "aria-label": "Show" }, segment("all", "All rows"), segment("problems", "Problems"))), h("div", { id: "table" }));
   show({ title: "New catalogue", body: [h("div", { className: "split" }, stage, side)], drop: again, left: () => asking?.abort() });
   draw();
+  const reading = loaded("photosizes").then(async ({ sizesOf }) => {
+    const found = await sizesOf(given);
+    if (files === given) sizes = found;
+  });
+  await Promise.race([reading, api.pause(MEASURE_S)]);
+  if (files !== given || !$("figures")) return; // another view was opened meanwhile
+  if (!sizes) reading.then(() => files === given && $("figures") && ask());
   await ask();
 }
 
@@ -112,18 +122,21 @@ function channel(preset, changed) {
   return h("label", { className: "check" }, h("input", { type: "checkbox", onchange: toggle }), h("span", {}, preset.title, plain ? h("span", { className: "quiet" }, " on white") : null));
 }
 
-/** The request's parts. */
-function sent() {
-  if (manifest && manifest.type !== "text/csv") return { body: text, type: manifest.type };
-  if (manifest?.look) {
-    const body = new FormData();
-    body.append("sheet", new Blob([text], { type: "text/csv" }), "sheet.csv");
-    body.append("look", manifest.look, "look.yaml");
-    return { body };
-  }
+/** The request. With `photos` it is a form that says which files are here: then rows without theirs are problems. */
+function sent({ photos = true } = {}) {
+  const parts = photos ? { photos: JSON.stringify(sizes ?? Object.fromEntries([...files.keys()].map((path) => [path, null]))) } : {};
+  if (manifest && manifest.type !== "text/csv") return photos ? { body: form({ ...parts, manifest: new Blob([text], { type: manifest.type }) }) } : { body: text, type: manifest.type };
+  if (manifest?.look) return { body: form({ ...parts, sheet: text, look: manifest.look }) };
   const scenes = look.scenes.filter(({ words }) => words.trim()).map(({ name, words }) => ["scene", `${name}=${words.trim()}`]);
   const given = [...(look.style ? [["style", look.style]] : []), ...[...look.adapters].map((id) => ["adapter", id])];
-  return { body: text, type: "text/csv", query: [["name", look.name], ...scenes, ...given, ...[...look.presets].map((preset) => ["preset", preset])] };
+  const query = [["name", look.name], ...scenes, ...given, ...[...look.presets].map((preset) => ["preset", preset])];
+  return photos ? { body: form({ ...parts, sheet: text }), query } : { body: text, type: "text/csv", query };
+}
+
+function form(parts) {
+  const body = new FormData();
+  for (const [name, value] of Object.entries(parts)) body.append(name, value instanceof Blob ? value : new Blob([value]), name);
+  return body;
 }
 
 async function ask() {
@@ -166,18 +179,20 @@ function drawFigures() {
 function drawFoot() {
   const problems = plan?.problems_total ?? 0;
   const skips = problems > 0 && plan.problems.every(({ row }) => row !== undefined);
+  const skipping = skips && $("skip").checked;
+  const lost = (plan?.problems ?? []).filter(({ code, value }) => code === "photo_missing" && !/^(ph|mk)_/.test(value));
+  const waits = lost.length > 0 && lost.length === plan.problems.length && !skipping; // a draft can wait for its files
   $("skip-row").hidden = !skips;
   say($("skip-words"), "Leave rows with problems out");
   const planning = $("figures").hasAttribute("aria-busy"); // what starts is what the plan says
-  $("make").disabled = planning || !plan || !plan.rows || (problems > 0 && !(skips && $("skip").checked));
-  const missing = photosOf(rows).filter((path) => !files.has(path));
-  const words = problems && !skips ? "Correct the problems, and drop the folder again." : missing.length ? `${plural(missing.length, "photo")} of the sheet ${missing.length === 1 ? "is" : "are"} not among the files. The catalogue cannot start without ${missing.length === 1 ? "it" : "them"}.` : "";
-  say($("make"), missing.length ? "Upload" : "Upload and start");
-  say($("make-words"), words);
+  $("make").disabled = planning || !plan || !plan.rows || (problems > 0 && !skipping && !waits);
+  const count = new Set(lost.map(({ value }) => value)).size;
+  const [are, them, their] = count === 1 ? ["is", "it", "its row"] : ["are", "them", "their rows"];
+  const missing = `${plural(count, "file")} of the sheet ${are} not here. The catalogue cannot start without ${them}, unless you leave ${their} out.`;
+  say($("make"), waits ? "Upload" : "Upload and start");
+  const correct = `Correct the problems, and drop the folder again${skips ? ", or leave their rows out" : ""}.`;
+  say($("make-words"), waits ? missing : problems && !skipping ? correct : "");
 }
-
-const isPath = (place) => place && !/^(ph_|mk_)/.test(place) && !place.includes("://");
-const photosOf = (some) => [...new Set(some.map(({ photo }) => photo).filter(isPath))].map((path) => path.replace(/^\.\//, "").normalize("NFC"));
 
 function draw() {
   const found = new Map(); // row -> its problems
@@ -192,7 +207,6 @@ function draw() {
   const line = (one) => {
     const problems = found.get(one.row) ?? [];
     const file = files.get(one.photo?.replace(/^\.\//, "").normalize("NFC"));
-    const lost = isPath(one.photo) && !file ? h("li", {}, "The photo is not among the files.") : null;
     return h(
       "tr",
       { "data-bad": problems.length > 0 },
@@ -200,7 +214,7 @@ function draw() {
       h("td", {}, thumbnail(file, one.photo)),
       h("th", { scope: "row" }, one.sku || "–"),
       h("td", { className: "path" }, one.photo),
-      h("td", {}, problems.length || lost ? h("ul", {}, lost, ...problems.map(problemOf)) : plan ? h("span", { className: "fine" }, icon("check"), "Fine") : null),
+      h("td", {}, problems.length ? h("ul", {}, ...problems.map(problemOf)) : plan ? h("span", { className: "fine" }, icon("check"), "Fine") : null),
     );
   };
   const whole = found.get(null) ?? [];
@@ -220,7 +234,8 @@ function problemOf({ column, value, rule, remedy }) {
 async function make() {
   $("make").disabled = true;
   try {
-    const made = await calls.create(sent(), $("skip").checked);
+    const skip = $("skip").checked && !$("skip-row").hidden;
+    const made = await calls.create(sent({ photos: skip }), skip);
     setStatus(`${made.name} is made. Sending its photos.`);
     send(made, files, { start: true }).then((runs) => runs && setStatus(`${made.name} is started.`));
     location.hash = made.id;

@@ -123,7 +123,8 @@ function showBrief() {
   });
   const painted = desk.background === "generate";
   const { width, height } = desk.canvas;
-  const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
+  const decoded = now?.capabilities.decoder_scale ?? 1;
+  const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along))) / decoded;
   $("soft").hidden = !painted || by <= SOFT_ABOVE || Boolean(now?.capabilities.upscaler);
   say($("soft"), `The canvas enlarges ${paintsProduct(desk) ? "the picture" : "the scene"} about ${Math.round(by)} times. It looks soft; the product ${paintsProduct(desk) ? "too" : "stays sharp"}.`);
   $("unpainted").hidden = painted;

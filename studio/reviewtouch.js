@@ -2,8 +2,12 @@
 
 import { call, json } from "./api.js";
 import { ended } from "./jobs.js";
+import { readerOf, readingLine } from "./readwords.js";
 import { $, say } from "./widgets.js";
 import { plain } from "./words.js";
+
+let shown = null; // the item whose field it is
+let readPrompt = null; // names the words of the prompt that the engine would leave out
 
 /** Show the field for an item. Its prompt is the scene's own until the reviewer writes another one. */
 export function show(item) {
@@ -13,6 +17,13 @@ export function show(item) {
   if ($("touch-prompt").value !== touch) $("touch-prompt").value = touch;
   $("touch-prompt").disabled = $("touch").disabled = Boolean(painting);
   say($("touch-state"), painting ?? "");
+  shown = item;
+  if ($("touch-field").hidden) return;
+  if (!readPrompt) {
+    readPrompt = readingLine($("touch-prompt").parentElement, "touch-words", () => ({ text: $("touch-prompt").value.trim(), ...readerOf(shown.shot.request) }));
+    $("touch-prompt").addEventListener("input", readPrompt);
+  }
+  readPrompt();
 }
 
 /** Paint the marks of an item anew. `changed()` is called when it has news. Returns whether a new version took its place. */

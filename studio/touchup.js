@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { clamp } from "./geometry.js";
 import { ended } from "./jobs.js";
 import { Frame, SIDES } from "./outpaint.js";
+import { readerOf, readingLine } from "./readwords.js";
 import * as store from "./store.js";
 import { $, h, openDialog, say } from "./widgets.js";
 import { plain } from "./words.js";
@@ -24,12 +25,14 @@ let at = null; // the brush's place, in pixels of the picture
 let radius = 0;
 let frame = null; // the canvas around the picture, with its handles
 let job = null; // {id, key} of the touch-up that runs
+let readPrompt = () => {}; // names the words of the prompt that the engine would leave out
 
 /** Open the dialog for a picture and its shot's entry. */
 export function touchUp(picture, shot) {
   if (!$("touch-dialog")) {
     document.body.append(dialog());
     listen();
+    readPrompt = readingLine($("touch-prompt").closest(".touch-fields"), "touch-prompt-words", () => ({ text: $("touch-prompt").value.trim(), ...readerOf(entry.request) }));
   }
   if (picture.id !== image?.id) take(picture, shot);
   openDialog($("touch-dialog"));
@@ -44,6 +47,7 @@ function take(picture, shot) {
   $("touch-shown").alt = `Picture ${image.number ?? ""}, version ${image.version ?? 1}`;
   for (const side of SIDES) $(`touch-${side}`).value = "0";
   say($("touch-problem"), "");
+  readPrompt();
 }
 
 const longer = () => Math.max(image.width, image.height);
@@ -71,7 +75,7 @@ function dialog() {
     h(
       "div",
       { className: "touch-fields" },
-      field("touch-prompt", "Paint there", h("input", { id: "touch-prompt", type: "text", maxLength: 2000, placeholder: "As in the rest of the scene" })),
+      field("touch-prompt", "Paint there", h("input", { id: "touch-prompt", type: "text", maxLength: 2000, placeholder: "As in the rest of the scene", oninput: () => readPrompt() })),
       field("touch-strength", "Change", h("select", { id: "touch-strength" }, h("option", { value: "1" }, "All anew"), h("option", { value: "0.7" }, "Much"), h("option", { value: "0.4" }, "A little"))),
       h("label", { className: "check" }, h("input", { id: "touch-product", type: "checkbox" }), " The product too"),
     ),

@@ -246,7 +246,7 @@ function one(id) {
   const facts = h("dl", {});
   const why = h("p", { className: "early", hidden: true });
   const done = h("div", { className: "told", hidden: true });
-  const curves = h("figure", { className: "told", hidden: true }, h("h3", {}, "Loss"), h("img", { alt: "The loss, and the errors as multiples of the untrained engine's" }));
+  const curves = h("figure", { className: "told curves", hidden: true }, h("h3", {}, "Loss"), h("img", { alt: "The loss, and the errors as multiples of the untrained engine's" }));
   const samples = h("figure", { className: "told", hidden: true }, h("h3", {}, "Samples"), h("img", { alt: "The samples before the training and after its epochs" }));
   const cancel = h("button", { hidden: true, onclick: () => act("POST", "/cancel") }, "Cancel");
   const remove = h("button", { hidden: true, onclick: () => act("DELETE", "") }, "Delete");

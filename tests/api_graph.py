@@ -67,7 +67,7 @@ ENGINES = tuple(
         defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
         limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
         capabilities=EngineCapabilities(
-            controls=("canny", "depth", "normal"), references=2, samplers=("ddim", "euler"), adapters=4
+            controls=("canny", "depth", "normal"), references=2, samplers=("ddim", "euler"), adapters=4, decoder_scale=2
         )
         if name == "second"
         else EngineCapabilities(),

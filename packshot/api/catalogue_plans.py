@@ -1,4 +1,4 @@
-"""Read a manifest from a request, check it against this server, and plan it. Nothing is stored here."""
+"""Check a manifest that was sent against this server, and plan it. Nothing is stored here."""
 
 from __future__ import annotations
 
@@ -9,51 +9,31 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
-from fastapi import Request
-from starlette.datastructures import UploadFile
-
 from packshot.api.accept import checked_prompt, pick_engine
 from packshot.api.capabilities import check_guidance, check_negative_prompt, check_sampler
 from packshot.api.catalogue_looks import written_looks
+from packshot.api.catalogue_sent import SentManifest
 from packshot.api.conditions import broken_conditions, named_conditions
-from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
 from packshot.api.word_warnings import ignored_words
+from packshot.catalogue.at_hand import missing_files
 from packshot.catalogue.costs import costs_of
-from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_served, read_frame_bytes, read_manifest
+from packshot.catalogue.manifest import Read, not_served, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
 from packshot.catalogue.small_photos import Size, small_photos
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
-from packshot.errors import BadInput, UnsupportedMedia
+from packshot.errors import BadInput
 from packshot.store.budgets import NEEDS_BUDGET
 from packshot.store.records import Tenant
 from packshot.store.shot_filter import ShotFilter
 
-__all__ = ["MAX_MANIFEST_BYTES", "MAX_PROBLEMS", "AskedLook", "Planned", "dry_run_answer", "planned", "sent_manifest"]
+__all__ = ["MAX_PROBLEMS", "Planned", "dry_run_answer", "planned"]
 
-MAX_MANIFEST_BYTES = 32 * 1024 * 1024
 MAX_PROBLEMS = 1_000
 """Most problems of one JSON answer."""
-
-_TYPES: dict[str, MediaType] = {
-    "application/json": "application/json",
-    "application/yaml": "application/yaml",
-    "application/x-yaml": "application/yaml",
-    "text/yaml": "application/yaml",
-    "text/csv": "text/csv",
-}
-
-
-@dataclass(frozen=True)
-class SentManifest:
-    """A manifest as it was sent. `frame` is everything but the rows, for a sheet."""
-
-    data: bytes
-    media_type: MediaType
-    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -66,61 +46,6 @@ class Planned:
     basis: Literal["measured", "assumed"]
 
 
-@dataclass(frozen=True)
-class AskedLook:
-    """What the query of a request says of a sheet's look: a name, scenes, presets, a style's id and adapters."""
-
-    name: str = ""
-    scenes: Sequence[str] = ()
-    presets: Sequence[str] = ()
-    style: str = ""
-    adapters: Sequence[str] = ()
-
-    @property
-    def any(self) -> bool:
-        return bool(self.name or self.scenes or self.presets or self.style or self.adapters)
-
-    def added_to(self, frame: Frame) -> Frame:
-        """The frame with what the query says. Raises BadInput as `frame_of`."""
-        named = frame | ({"name": self.name} if self.name else {})
-        return frame_of(self.scenes, self.presets, self.style, self.adapters, named)
-
-
-async def sent_manifest(request: Request, asked: AskedLook) -> SentManifest:
-    """The manifest in the request's body: JSON, YAML, a CSV sheet, or a form with the parts `sheet` and `look`.
-
-    `asked` is the query's, which a sheet without a look needs. Raises UnsupportedMedia for another type, BadInput for
-    parts or parameters that do not fit, and TooLarge above MAX_MANIFEST_BYTES.
-    """
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if sent == "multipart/form-data":
-        sheet, look = await _parts(request)
-        return SentManifest(sheet, "text/csv", asked.added_to(_look(look)))
-    media_type = _TYPES.get(sent)
-    if media_type is None:
-        rule = f"a manifest must be one of {', '.join(_TYPES)}, or a form with the parts sheet and look"
-        raise UnsupportedMedia("body_type", f"{rule}, got {sent[:60] or 'no type'!r}; send its content-type")
-    if media_type != "text/csv" and asked.any:
-        rule = "name, scene, preset, style and adapter are for a CSV sheet, because a manifest has its own"
-        raise BadInput("invalid_request", f"{rule}; set them in the manifest")
-    return SentManifest(await json_bytes(request, MAX_MANIFEST_BYTES), media_type, asked.added_to({}))
-
-
-async def _parts(request: Request) -> tuple[bytes, bytes]:
-    async with request.form(max_files=2, max_fields=2, max_part_size=MAX_MANIFEST_BYTES) as form:
-        if set(form.keys()) != {"sheet", "look"}:
-            rule = "a form must have the parts `sheet` (CSV) and `look` (a manifest without items)"
-            raise BadInput("invalid_request", f"{rule}, got {sorted(form.keys())}; send both")
-        parts = [form["sheet"], form["look"]]
-        sheet, look = [await one.read() if isinstance(one, UploadFile) else one.encode() for one in parts]
-    return sheet, look
-
-
-def _look(data: bytes) -> Frame:
-    """The frame in YAML, of which JSON is a part."""
-    return read_frame_bytes(data, "application/json" if data.lstrip()[:1] == b"{" else "application/yaml")
-
-
 async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Planned:
     """Read and plan a manifest. One waits for its turn, because a large one takes seconds of a processor.
 
@@ -130,7 +55,7 @@ async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Pla
         read, engine = await in_thread(_read, services, tenant.id, sent)
         prompts = [text for _, text in _prompts(read.manifest)] if read.manifest is not None else []
         read = await written_looks(services, tenant.id, read, engine, prompts)
-        return await in_thread(_planned, services, tenant, read, engine)
+        return await in_thread(_planned, services, tenant, read, engine, sent)
 
 
 def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read, EngineInfo]:
@@ -139,6 +64,8 @@ def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read,
     engines = services.graph.engines()
     engine = engines[0]
     found = list(_missing_ids(services, tenant_id, read))
+    if sent.photos is not None:
+        found += missing_files(read, sent.has)
     if read.manifest is not None:
         try:
             engine = pick_engine(read.manifest.defaults.engine, engines)
@@ -150,13 +77,14 @@ def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read,
     return replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0)), engine
 
 
-def _planned(services: Services, tenant: Tenant, read: Read, engine: EngineInfo) -> Planned:
+def _planned(services: Services, tenant: Tenant, read: Read, engine: EngineInfo, sent: SentManifest) -> Planned:
     ended, _ = services.store.shots.page(tenant.id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
     made = plan(read, costs)
     if read.manifest is not None:
         ignored = ignored_words(services, tenant.id, read.manifest, read.rows, engine.name, _prompts(read.manifest))
-        small = small_photos(read.manifest, read.rows, _sizes(services, tenant.id, read.manifest).get)
+        stored = _sizes(services, tenant.id, read.manifest)
+        small = small_photos(read.manifest, read.rows, lambda place: stored.get(place) or sent.size_of(place))
         warned = (*made.warnings, *islice(small, MAX_PROBLEMS), *islice(ignored, MAX_PROBLEMS))
         made = replace(made, warnings=warned)
     if made.painted and engine.price_device_s and not services.store.budgets.bounds_costs(tenant.id, tenant.key_id):

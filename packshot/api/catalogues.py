@@ -16,7 +16,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from packshot.api.answers import json_answer
 from packshot.api.auth import Caller
 from packshot.api.catalogue_answers import catalogue_answer, missing_of_rows, row_answer
-from packshot.api.catalogue_plans import MAX_PROBLEMS, AskedLook, Planned, dry_run_answer, planned, sent_manifest
+from packshot.api.catalogue_plans import MAX_PROBLEMS, Planned, dry_run_answer, planned
+from packshot.api.catalogue_sent import AskedLook, sent_manifest
 from packshot.api.etags import IF_MATCH, if_match
 from packshot.api.limits import shield_to_completion
 from packshot.api.openapi import (
@@ -90,6 +91,9 @@ async def create_catalogue(
 ) -> Response:
     """Takes YAML, JSON, a CSV sheet, or a form with the parts `sheet` (CSV) and `look` (a manifest without items).
 
+    A form may also have the part `photos`, with a `sheet` or a `manifest`: the files that you have, as a JSON object of
+    their paths with `[width, height]` in pixels, or null where you do not know it. Rows that name another path then
+    have the problem `photo_missing`, and photos that are too small for a channel are warned of before they are sent.
     Any problem refuses the whole with 422 `manifest_refused` and the same list, unless `on_problem` is `skip`.
     """
     made = await planned(services, tenant, await sent_manifest(request, AskedLook(name, scene, preset, style, adapter)))

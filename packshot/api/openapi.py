@@ -163,9 +163,10 @@ def body_json(example: Request, *, required: bool = True) -> dict[str, Any]:
 
 
 def manifest_body_json() -> dict[str, Any]:
-    """The body of a new catalogue: a manifest, a sheet, or a form of a sheet and a look."""
+    """The body of a new catalogue: a manifest, a sheet, or a form with a look or the photos at hand."""
     text = {"schema": {"type": "string", "format": "binary"}}
-    form = {"type": "object", "properties": {name: {"type": "string"} for name in ("sheet", "look")}}
+    parts = ("sheet", "look", "manifest", "photos")
+    form = {"type": "object", "properties": {name: {"type": "string"} for name in parts}}
     content = {
         "application/json": {
             "schema": {"$ref": _REF.format(model="Manifest")},
@@ -173,7 +174,7 @@ def manifest_body_json() -> dict[str, Any]:
         },
         "application/yaml": text,
         "text/csv": text,
-        "multipart/form-data": {"schema": {**form, "required": ["sheet", "look"]}},
+        "multipart/form-data": {"schema": form},
     }
     return {"requestBody": {"required": True, "content": content}}
 

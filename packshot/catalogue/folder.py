@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from packshot.catalogue.at_hand import missing_files
 from packshot.catalogue.manifest import MediaType, Read, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
-from packshot.catalogue.sheet import problem
-from packshot.contract.catalogue import RowProblem
 from packshot.errors import BadInput
 from packshot.imaging.decoding.formats import FORMATS
 
@@ -38,6 +37,23 @@ class LocalCatalogue:
     data: bytes
     media_type: MediaType
     frame: Mapping[str, Any]
+
+    def has(self, place: str) -> bool:
+        """Whether there is a file at a path of the manifest."""
+        return (self.folder / posixpath.normpath(place)).is_file()
+
+    def files_at_hand(self) -> dict[str, None]:
+        """The paths that rows name and that lead to a file."""
+        found: dict[str, None] = {}
+
+        def has(place: str) -> bool:
+            if there := self.has(place):
+                found[place] = None
+            return there
+
+        for _ in missing_files(self.read, has):
+            pass  # `read` has their problems
+        return found
 
 
 def read_local(path: Path, frame: Mapping[str, Any], allowed: Allowed | None = None) -> LocalCatalogue:
@@ -67,8 +83,9 @@ def read_local(path: Path, frame: Mapping[str, Any], allowed: Allowed | None = N
         raise BadInput("bad_usage", f"{path.name} has its own {given}; change them there, or use a CSV sheet")
     data, framed = path.read_bytes(), {"name": path.stem, **frame}
     read = read_manifest(data, media_type, frame=framed, allowed=allowed)
-    read = replace(read, problems=_with_missing(read, path.parent))
-    return LocalCatalogue(path.parent, read, data, media_type, framed)
+    local = LocalCatalogue(path.parent, read, data, media_type, framed)
+    problems = [*read.problems, *missing_files(read, local.has)]
+    return replace(local, read=replace(read, problems=sorted(problems, key=lambda one: one.row or 0)))
 
 
 def read_frame(path: Path) -> dict[str, Any]:
@@ -96,25 +113,3 @@ def _sku_of(file: Path) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace('"', '""')
-
-
-def _with_missing(read: Read, folder: Path) -> list[RowProblem]:
-    """The problems, and those of paths that lead to no file, in the order of the rows."""
-    return sorted([*read.problems, *_missing(read, folder)], key=lambda one: one.row or 0)
-
-
-def _missing(read: Read, folder: Path) -> Iterator[RowProblem]:
-    reported = {(one.row, one.column) for one in read.problems}
-    known: dict[str, bool] = {}
-    for item, row in zip(read.manifest.items if read.manifest else (), read.rows, strict=True):
-        places = [("photo" if item.photo else f"photos.{view}", photo) for view, photo in item.views()]
-        places += [("mask", item.mask)] if item.mask else []
-        for column, place in places:
-            if (row, column) in reported or "://" in place or (place.startswith(("ph_", "mk_")) and "." not in place):
-                continue
-            path = posixpath.normpath(place)
-            if path not in known:
-                known[path] = (folder / path).is_file()
-            if not known[path]:
-                rule = "a path must lead to a file below the manifest"
-                yield problem(row, item.sku, column, place, rule, "Correct the path, or add the file.", "photo_missing")

@@ -143,7 +143,8 @@ def run(
             if on_problem != "skip":
                 raise BadInput("manifest_refused", "every row must be sound; correct them, or use --on-problem skip")
         _print_warnings(planned)
-        made = one.make(_manifest_file(local), manifest, skip=on_problem == "skip")
+        skip = on_problem == "skip"
+        made = one.make(_manifest_file(local, skip=skip), manifest, skip=skip)
         progress.tell(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
         one.upload(made, local.folder)
         if made.state in ("draft", "paused"):
@@ -233,15 +234,19 @@ def _read(
     return read_local(manifest, frame, Allowed.by(Settings()) if here else None)
 
 
-def _manifest_file(local: LocalCatalogue) -> ManifestFile:
-    """What is sent: the manifest as it is, so that the server's rows are the sheet's, and the look of a sheet."""
+def _manifest_file(local: LocalCatalogue, *, skip: bool = False) -> ManifestFile:
+    """What is sent: the manifest as it is, so that the server's rows are the sheet's, and the look of a sheet.
+
+    With `skip` also which files are here, if some are not, so that the server leaves the rows of the others out.
+    """
     import json
 
     from packshot.client import ManifestFile
 
-    if local.media_type == "text/csv":
-        return ManifestFile(local.data, look=json.dumps(dict(local.frame)).encode())
-    return ManifestFile(local.data, local.media_type)
+    lacks = any(one.code == "photo_missing" for one in local.read.problems)
+    photos = local.files_at_hand() if skip and lacks else None
+    look = json.dumps(dict(local.frame)).encode() if local.media_type == "text/csv" else None
+    return ManifestFile(local.data, local.media_type, look=look, photos=photos)
 
 
 def _together(of_server: Sequence[RowProblem], local: Sequence[RowProblem]) -> list[RowProblem]:

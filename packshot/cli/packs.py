@@ -133,16 +133,27 @@ def _files(pack: Pack) -> list[dict[str, Any]]:
 
 
 def _total(pack: Pack, rows: Sequence[dict[str, Any]]) -> str:
-    """The size of these files together. Where a size is not known, the parameters of the whole pack tell about it."""
+    """The size of these files together. Where sizes are not known, the least that it is: the sum of those that are
+    known, or for the whole pack the size of its parameters."""
+    known = sum(row["bytes"] or 0 for row in rows)
     if all(row["bytes"] is not None for row in rows):
-        return _size(sum(row["bytes"] for row in rows))
+        return _size(known)
+    whole = len(rows) == sum(len(pack.role(role).files) for role in pack.roles)
+    least = max(known, _parameters_bytes(pack) if whole else 0)
+    return f"at least {_size(least)}" if least else "of unknown size"
+
+
+def _parameters_bytes(pack: Pack) -> int:
+    """The bytes of the pack's parameters, without its optional networks; 0 = the pack states no footprint."""
     from packshot.models.footprint.pack_footprint import FILE, find_footprint
 
     if not (pack.folder / FILE).is_file():
-        return "of unknown size"
+        return 0
     stages = find_footprint(pack).stages
-    whole = 2 * stages["sam_encoder"].weights_gib + stages["generator"].weights_gib  # the segmenter's file is fp32
-    return f"about {whole * 2**30 / 1e9:.1f} GB in all"
+    cuts, paints = stages.get("sam_encoder"), stages.get("generator")
+    fp32_gib = 2 * cuts.weights_gib if cuts else 0.0  # a segmenter's file has twice the bytes that are served
+    gib = fp32_gib + (paints.weights_gib if paints else 0.0)
+    return round(gib * 2**30)
 
 
 def _size(count: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -25,11 +26,20 @@ Change = Literal["start", "pause", "resume", "cancel", "retry"]
 class ManifestFile:
     """A manifest as it is sent: its bytes with their media type, and for a CSV sheet the `look`, YAML or JSON.
 
-    `media_type` is application/yaml, application/json or text/csv.
+    `media_type` is application/yaml, application/json or text/csv. `photos` are the files at hand, by their paths, with
+    (width, height) in pixels or None: a row that names another path has the problem `photo_missing`. None says nothing
+    of them.
     """
 
-    def __init__(self, data: bytes, media_type: str = "application/yaml", *, look: bytes | None = None) -> None:
-        self.data, self.media_type, self.look = data, media_type, look
+    def __init__(
+        self,
+        data: bytes,
+        media_type: str = "application/yaml",
+        *,
+        look: bytes | None = None,
+        photos: Mapping[str, tuple[int, int] | None] | None = None,
+    ) -> None:
+        self.data, self.media_type, self.look, self.photos = data, media_type, look, photos
 
     @classmethod
     def of(cls, manifest: Manifest | ManifestFile) -> ManifestFile:
@@ -41,9 +51,15 @@ class ManifestFile:
     def options(self, **params: str) -> Options:
         """What httpx sends."""
         query: Mapping[str, str | list[str]] = dict(params)
-        if self.look is not None:
-            files = {"sheet": ("sheet.csv", io.BytesIO(self.data), "text/csv")}
-            files["look"] = ("look", io.BytesIO(self.look), "application/octet-stream")
+        if self.look is not None or self.photos is not None:
+            name = "sheet" if self.media_type == "text/csv" else "manifest"
+            parts = {name: self.data}
+            if self.look is not None:
+                parts["look"] = self.look
+            if self.photos is not None:
+                parts["photos"] = json.dumps(self.photos).encode()
+            types = {name: self.media_type, "look": "application/octet-stream", "photos": "application/json"}
+            files = {part: (part, io.BytesIO(data), types[part]) for part, data in parts.items()}
             return Options(params=query, files=files)
         return Options(params=query, content=self.data, headers={"content-type": self.media_type})
 

@@ -46,6 +46,12 @@ class EngineCapabilities(Answer):
         description="Whether a network enlarges the scene for a canvas that is 1.25 times as large or more; else it is "
         "resized by Lanczos, and looks soft above 2 times.",
     )
+    decoder_scale: int = Field(
+        1,
+        ge=1,
+        description="How many times as wide and as high as the painted size the decoded scene is. The canvas enlarges "
+        "it from there.",
+    )
     seeds: bool = Field(True, description="Whether the same `seed` gives the same picture again.")
     steps: tuple[int, int] = Field((1, 150), description="Fewest and most `steps`.")
     sizes: tuple[tuple[int, int], ...] = Field(

@@ -34,6 +34,16 @@ def capabilities_of(
         references=MAX_REFERENCES if references else 0,
         adapters=MAX_ADAPTERS if manifest.recipe in ADAPTED_RECIPES else 0,
         upscaler="upscaler" in manifest.roles,
+        decoder_scale=_decoder_scale(manifest),
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,
     )
+
+
+def _decoder_scale(manifest: PackManifest) -> int:
+    """How many times as wide the pack's VAE gives a picture back as it takes it: each block more is a doubling."""
+    vae = manifest.roles.get("vae")
+    if vae is None or vae.class_name != "AutoencoderTiny":
+        return 1
+    more = len(vae.config.get("num_decoder_blocks", ())) - len(vae.config.get("num_encoder_blocks", ()))
+    return int(2 ** max(0, more))

@@ -98,7 +98,7 @@ def test_the_pictures_of_the_designers_page(
         page.get_by_role("img", name=f"Result {result}").wait_for()
     page.get_by_role("spinbutton", name="Steps").fill("60")
     page.get_by_role("button", name="Generate").click()
-    page.locator(".slot img").first.wait_for()
+    page.locator(".slot img").nth(1).wait_for()  # of both pictures
     photograph(page, "render")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".shot").first).to_contain_text("Cancelled")

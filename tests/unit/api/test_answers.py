@@ -188,6 +188,7 @@ def test_engines_are_what_their_manifests_say() -> None:
     told["price_device_s"] = 0.0
     told["commercial"] = True
     told["capabilities"] = capabilities_of(manifest, manifest.own_controls, references=True).model_dump(mode="json")
+    assert told["capabilities"]["decoder_scale"] == 2  # it paints at 256 px and gives 512
     told["licences"] = {role: spec.licence for role, spec in manifest.roles.items()}
     assert manifest.summary().model_dump(mode="json") == told
     outer = {"price_device_s", "commercial", "licences", "capabilities"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -206,6 +207,27 @@ def test_a_sheet_and_its_look_come_as_a_form(api: Api) -> None:
         422,
         "invalid_request",
     )
+
+
+def test_the_files_at_hand_tell_missing_photos_and_small_ones_before_any_is_sent(api: Api) -> None:
+    text = "sku,photo,mask\nA,./a.jpg,\nB,gone.jpg,\nC,c.heic,m.png\n"
+    at_hand = json.dumps({"a.jpg": [200, 150], "c.heic": None, "beside.txt": None})
+    query = {"dry_run": "1", "scene": "m=on marble", "preset": "amazon-main=white"}
+    files = {"sheet": text.encode(), "photos": at_hand.encode()}
+    found = api.http.post("/v1/catalogues", params=query, files=files).json()
+    problems = [(one["row"], one["column"], one["code"]) for one in found["problems"]]
+    assert problems == [(3, "photo", "photo_missing"), (4, "mask", "photo_missing")]
+    [warning] = [one for one in found["warnings"] if one["row"] is not None]
+    assert (warning["row"], warning["value"]) == (2, "200x150 px")
+    whole = {"manifest": json.dumps(manifest({"sku": "A", "photo": "a.jpg"})).encode(), "photos": b"{}"}
+    told = api.http.post("/v1/catalogues?dry_run=1", files=whole).json()["problems"]
+    assert [one["code"] for one in told] == ["photo_missing"]
+    flow = b"{name: spring, axes: [{name: scene, values: {marble: on marble}}], items: [{sku: A, photo: a.jpg}]}"
+    yaml_part = {"manifest": ("m", flow, "application/yaml"), "photos": ("p", at_hand.encode(), "application/json")}
+    assert api.http.post("/v1/catalogues?dry_run=1", files=yaml_part).json()["problems"] == []
+    for wrong in (b"[]", b'{"a.jpg": [0, 5]}', b'{"a.jpg": 5}'):
+        refused = api.http.post("/v1/catalogues?dry_run=1", files={**files, "photos": wrong})
+        assert code_of(refused) == (422, "invalid_request")
 
 
 def test_all_problems_come_as_a_table_without_formulas(api: Api) -> None:

@@ -132,9 +132,12 @@ def test_a_manifest_with_problems_is_refused_or_its_rows_are_skipped(served: Api
     assert "a SKU may occur once" in told
     assert served.http.get("/v1/catalogues").json()["catalogues"] == before
     code, answer, told = run(served, folder, "--on-problem", "skip")
-    assert code == 1  # the row without a photo failed, and says so
-    assert [(row["row"], row["code"]) for row in answer["failed"]] == [(3, "photo_empty")]
-    assert [(row["row"], row["code"]) for row in answer["skipped"]] == [(4, "invalid_request")]
+    assert code == 0, told  # the other row was made
+    assert answer["failed"] == []
+    left_out = [(row["row"], row["code"]) for row in answer["skipped"]]
+    assert left_out == [(3, "photo_missing"), (4, "invalid_request")]
+    assert "photos/gone.jpg" in answer["skipped"][0]["detail"]
+    assert [Path(path).name for path in answer["files"]] == ["MUG-0-1.jpg"]
 
 
 def test_wrong_calls_of_fetch_and_status_are_refused(served: Api, folder: Path) -> None:

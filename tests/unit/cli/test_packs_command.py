@@ -122,6 +122,18 @@ def test_several_packs_in_one_call(folder: Path, tiny: Path) -> None:
     assert "[pack_unknown]" in call("packs", "fetch", "tiny", "nothing").stderr
 
 
+def test_a_total_with_unknown_sizes_is_told_as_the_least(folder: Path, tiny: Path) -> None:
+    edited(tiny, folder / "tiny")
+    roles = yaml.safe_load((tiny / "manifest.yaml").read_text())["roles"]
+    roles["vae"] |= {"source": {"repo": "some/one", "revision": "main"}, "files": {"vae.safetensors": {"bytes": 4_000}}}
+    roles["unet"] |= {"source": {"repo": "some/one", "revision": "main"}, "files": {"unet.safetensors": {}}}
+    edited(tiny, folder / "partly", roles=roles)
+    (folder / "partly/vae.safetensors").unlink()
+    (folder / "partly/unet.safetensors").unlink()
+    assert "2 of 7 files are missing, at least 4 kB." in call("packs", "show", "partly").stderr
+    assert "1 of 1 files are missing, at least 359 MB." in call("packs", "show", "sam-vit-b").stderr
+
+
 def test_a_segmenter_pack_states_nothing_of_an_engine(folder: Path, tiny: Path) -> None:
     roles = yaml.safe_load((tiny / "manifest.yaml").read_text())["roles"]
     plain = {"kind": "segmenter", "title": "Cuts", "licence": "Apache-2.0", "terms": {"commercial": "yes"}}

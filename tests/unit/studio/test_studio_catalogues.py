@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from packshot.contract.verdict import Finding
@@ -59,6 +60,9 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     page.get_by_label("eBay", exact=False).first.check()
     start = page.get_by_role("button", name="Upload and start")
     expect(start).to_be_disabled()
+    expect(page.locator("#make-words")).to_have_text(
+        "Correct the problems, and drop the folder again, or leave their rows out."
+    )
     page.get_by_label("Leave rows with problems out").check()
     expect(page.locator(".facts")).to_contain_text("4SKUs4pictures4files")
     assert violations(page) == []
@@ -133,11 +137,72 @@ def test_a_photo_that_is_not_there_is_named_and_keeps_the_catalogue_from_startin
     (folder / "catalogue.csv").write_text("sku;photo\nMUG-1;photos/mug.png\nMUG-9;photos/gone.png\n")
     page = visit().page("new", "/catalogues")
     page.get_by_label("Pick a folder").set_input_files(folder)
-    expect(page.locator("#make-words")).to_contain_text("The catalogue cannot start without it.")
+    page.get_by_label("Words of scene 1").fill("on a marble table")
+    page.get_by_label("eBay", exact=False).first.check()
+    expect(page.locator("table tbody tr").nth(1)).to_contain_text("a path must lead to a file")
+    expect(page.locator("#make-words")).to_contain_text("1 file of the sheet is not here.")
     page.get_by_role("button", name="Upload", exact=True).click()
     note = page.locator(".note", has_text="1 photo is missing.")
     expect(note).to_contain_text("photos/gone.png")
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+
+
+def test_a_row_whose_photo_is_not_there_is_left_out_and_the_rest_runs(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "catalogue.csv").write_text("sku;photo\nMUG-1;photos/mug.png\nMUG-9;photos/gone.png\n")
+    page = visit().page("new", "/catalogues")
+    page.get_by_label("Pick a folder").set_input_files(folder)
+    page.get_by_label("Words of scene 1").fill("on a marble table")
+    page.get_by_label("eBay", exact=False).first.check()
+    page.get_by_label("Leave rows with problems out").check()
+    page.get_by_role("button", name="Upload and start").click()
+    expect(page.locator(".catalogue-head .chip")).to_have_text("Running")
+    left_out = page.locator(".card", has_text="MUG-9")
+    expect(left_out).to_contain_text("Left out")
+    expect(left_out).to_contain_text("photos/gone.png")
+
+
+def test_a_manifest_in_yaml_is_planned_with_the_files_at_hand(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "catalogue.csv").unlink()
+    items = "{sku: A, photo: photos/mug.png}, {sku: B, photo: photos/gone.png}"
+    (folder / "catalogue.yaml").write_text(
+        f"{{name: spring, deliver: [{{preset: ebay, scene: white}}], items: [{items}]}}"
+    )
+    page = visit().page("new", "/catalogues")
+    page.get_by_label("Pick a folder").set_input_files(folder)
+    rows = page.locator("table tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("photos/gone.png")
+
+
+def test_photos_too_small_for_a_channel_are_named_before_any_is_sent(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    """In each format whose header the page reads. A profile puts a JPEG's size beyond what is read at first."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    picture = Image.new("RGB", (160, 120), "grey")
+    picture.save(folder / "deep.jpg", icc_profile=bytes(90_000))
+    for name in ("plain.jpg", "flat.png", "moving.gif", "lossy.webp"):
+        picture.save(folder / name)
+    picture.save(folder / "exact.webp", lossless=True)
+    picture.putalpha(9)
+    picture.save(folder / "clear.webp")
+    Image.new("RGB", (2000, 2000)).save(folder / "large.jpg")
+    (folder / "torn.png").write_bytes(png(160, 120)[:10])
+    page = visit().page("new", "/catalogues")
+    sent = []
+    page.on("request", lambda request: sent.append(request.method) if request.method == "PUT" else None)
+    page.get_by_label("Pick a folder").set_input_files(folder)
+    page.get_by_label("Amazon", exact=False).first.check()
+    warnings = page.locator("#figures .note", has_text="are enlarged more than")
+    expect(warnings).to_have_count(7)
+    for name in ("deep", "plain", "flat", "moving", "lossy", "exact", "clear"):
+        expect(page.locator("#figures .note", has_text=f"{name}: ")).to_have_count(1)
+    assert sent == []
 
 
 def test_a_new_catalogue_takes_a_style_of_ones_own(visit: Callable[..., Visit], light: Light, tmp_path: Path) -> None:

@@ -34,6 +34,31 @@ def test_unknown_words_of_the_prompt_are_named_until_they_are_gone(visit: Callab
     expect(told).to_be_hidden()
 
 
+def test_unknown_words_of_the_negative_prompt_are_named_and_none_is_missed(visit: Callable[..., Visit]) -> None:
+    page = on_canvas(visit().page())
+    prompt_of(page)
+    field, told = page.get_by_label("Negative prompt", exact=True), page.locator("#negative-words")
+    field.fill("zorbly, blurred")
+    expect(told).to_have_text("Unknown words were left out: zorbly; use other, English words.")
+    field.fill("zorbly")  # an engine without any word to avoid avoids nothing: that is no fault
+    expect(told).to_have_text("Unknown words were left out: zorbly; use other, English words.")
+    expect(page.locator("#prompt-words")).to_be_hidden()
+    field.fill("")
+    expect(told).to_be_hidden()
+
+
+def test_the_enlargement_counts_from_what_the_decoder_gives(visit: Callable[..., Visit]) -> None:
+    """Both engines paint at 256 px; the second one's decoder gives 512."""
+    page = on_canvas(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Width").fill("1536")
+    page.get_by_label("Height").fill("1536")
+    page.get_by_role("tab", name="Render").click()
+    expect(page.locator("#soft")).to_contain_text("enlarges the scene about 6 times")
+    page.get_by_label("Engine", exact=True).select_option("second")
+    expect(page.locator("#soft")).to_contain_text("enlarges the scene about 3 times")
+
+
 def test_an_adapters_trigger_counts_as_known_once_it_is_used(visit: Callable[..., Visit], light: Light) -> None:
     file = peft_file(lora(find_pack("mini", Settings()), layers=("attn2.to_q",)))
     with Client(light.api.url) as client:

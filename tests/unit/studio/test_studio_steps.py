@@ -85,6 +85,7 @@ def test_nothing_lies_on_anything_else_in_any_step(visit: Callable[..., Visit], 
 
     def clear(step: str, state: str) -> None:
         assert overlapping_anywhere(page, step) == [], f"{step}, {state}"
+        assert page.evaluate("document.scrollingElement.scrollHeight - innerHeight") == 0, f"{step}, {state}"
 
     for step in STEPS:
         tab(step)
