@@ -76,6 +76,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=0, help="per worker; 0 = torch's default, or 1 with --workers")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     parser.add_argument("--seed", type=int, help=f"default: the part's own; scenes: of the first shard ({SCENE_SEED})")
+    parser.add_argument(
+        "--geometry-only", action="store_true", help="features: for the geometry alone, twice as many rows an hour"
+    )
     training = parser.add_argument_group("trainings", "end at --minutes or --samples, including time before a resume")
     training.add_argument("--minutes", type=float, help=f"default: {MINUTES:.0f}, or no limit with --samples")
     training.add_argument("--samples", type=int, help="default: no limit")
@@ -185,9 +188,11 @@ def make(args: argparse.Namespace) -> None:
 
         encoder = head_features.open_encoder(open_pack(args.pack))
         plates = head_features.plates_of(args.path_traced)
-        head_features.write_quick(runs / "features", args.images, encoder, plates, args.seed or 0)
+        only: bool = args.geometry_only
+        out = runs / "features" / (head_features.GEOMETRY_FOLDER if only else "")
+        head_features.write_quick(out, args.images, encoder, plates, args.seed or 0, geometry_only=only)
         folders = (args.path_traced, args.path_traced / "groups")
-        new = sum(head_features.write_traced(runs / "features", folder, encoder) for folder in folders)
+        new = sum(head_features.write_traced(out, folder, encoder, geometry_only=only) for folder in folders)
         print(f"{new} new path-traced shards")
     elif args.part == "export":
         from training.mini.export import export

@@ -4,7 +4,9 @@ python -m training.mini features --images 1600 --path-traced DIR      # shards o
 
 Pictures are those of `training.path_traced.splat` (runs/features/quick-*.npz) and path-traced shards, lean ones too
 (traced-*.npz). Each picture is degraded, and gives a row of the detector's columns twice, once mirrored, in two
-crops. Each product in it that is large and whole gives a row of the geometry's columns.
+crops. Each product in it that is large and whole gives a row of the geometry's columns. With `--geometry-only` the
+shards lie in runs/features/geometry: no detector rows, and of each product its mirror image too, because the drawing
+of a picture takes longer than the encoding of a cutout.
 
 features       float16 N,128,24,24  } of a picture
 eighth         float16 N,64,48,48   }
@@ -55,6 +57,8 @@ WHOLE_PX, SEEN_PX = 2500, 300
 """The smallest visible area of a product of the geometry's rows, and of the detector's, in pixels of a picture."""
 SEEN_SHARE = 0.6
 """A product of which a crop shows less is not named in its row."""
+GEOMETRY_FOLDER = "geometry"
+"""The folder within that of the features which the geometry alone reads."""
 DETECTOR = ("features", "eighth", "cells", "boxes", "names")
 GEOMETRY = ("cut_features", "cut_quarter", "cut_eighth", "cut_outline", "cut_normals", "cut_depth")
 
@@ -84,7 +88,15 @@ def open_encoder(pack: Pack) -> SamEncoder:
     return SamEncoder(sam, torch.device("cpu"), torch.float32)
 
 
-def write_quick(out: Path, count: int, encoder: SamEncoder, plates: Sequence[U8] = (), seed: int = 0) -> None:
+def write_quick(
+    out: Path,
+    count: int,
+    encoder: SamEncoder,
+    plates: Sequence[U8] = (),
+    seed: int = 0,
+    *,
+    geometry_only: bool = False,
+) -> None:
     """Write shards of `count` quick pictures. Existing shards are kept.
 
     Without the catalogues (`training.path_traced.assets`) only packages are drawn. `plates` are sets, uint8 hxwx3.
@@ -96,7 +108,8 @@ def write_quick(out: Path, count: int, encoder: SamEncoder, plates: Sequence[U8]
         if not path.exists():
             rng = np.random.default_rng([seed, number])
             views = quick_views("train", 1000 * seed + number, made_only=made_only)[: count - QUICK * number]
-            write(path, (_quick(view, cache, plates, rng) for view in views), encoder, rng)
+            found = (_quick(view, cache, plates, rng) for view in views)
+            write(path, found, encoder, rng, geometry_only=geometry_only)
 
 
 def _quick(view: ViewPlan, cache: Cache, plates: Sequence[U8], rng: np.random.Generator) -> Labelled:
@@ -108,14 +121,14 @@ def _quick(view: ViewPlan, cache: Cache, plates: Sequence[U8], rng: np.random.Ge
     return Labelled(found["image"], found["index"], found["depth"], found["normals"], names)
 
 
-def write_traced(out: Path, shards: Path, encoder: SamEncoder) -> int:
+def write_traced(out: Path, shards: Path, encoder: SamEncoder, *, geometry_only: bool = False) -> int:
     """Convert every new training shard in `shards`. Returns their number."""
     fresh = 0
     for source in sorted(shards.glob("train-*.npz")):
         path = out / f"traced-{shards.name}-{source.stem}.npz"
         if not path.exists():
             rng = np.random.default_rng(int(source.stem.partition("-")[2]))
-            write(path, labelled(source), encoder, rng)
+            write(path, labelled(source), encoder, rng, geometry_only=geometry_only)
             fresh += 1
     return fresh
 
@@ -139,14 +152,25 @@ def plates_of(shards: Path) -> list[U8]:
     ]
 
 
-def write(path: Path, found: Iterable[Labelled], encoder: SamEncoder, rng: np.random.Generator) -> None:
-    """Write one shard of rows from pictures."""
+def write(
+    path: Path,
+    found: Iterable[Labelled],
+    encoder: SamEncoder,
+    rng: np.random.Generator,
+    *,
+    geometry_only: bool = False,
+) -> None:
+    """Write one shard of rows from pictures. `geometry_only`: no detector rows, and mirrored products too."""
     rows: list[Row] = []
     cuts: list[Row] = []
     for picture in found:
         seen = picture.mirrored() if rng.random() < 0.5 else picture
-        rows += [row for one in (seen, seen.mirrored()) if (row := detector_row(one, encoder, rng))]
-        cuts += geometry_rows(seen, encoder, rng)
+        both = (seen, seen.mirrored())
+        if geometry_only:
+            cuts += [row for one in both for row in geometry_rows(one, encoder, rng)]
+        else:
+            rows += [row for one in both if (row := detector_row(one, encoder, rng))]
+            cuts += geometry_rows(seen, encoder, rng)
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: np.stack([row[name] for row in group]) for group in (rows, cuts) if group for name in group[0]}
     part = path.with_suffix(".part")
@@ -255,7 +279,7 @@ def labels(picture: Labelled, number: int) -> tuple[NDArray[np.float32], NDArray
 
 
 class Rows:
-    """The rows of all shards in `folder`, for some columns; `refresh` reads the shards that came since.
+    """The rows of all shards in `folder` and its folders, for some columns; `refresh` reads the shards that came since.
 
     Raises FileNotFoundError when there is none.
     """
@@ -270,7 +294,7 @@ class Rows:
 
     def refresh(self) -> None:
         """Read new shards."""
-        for path in sorted(self._folder.glob("*.npz")):
+        for path in sorted(self._folder.rglob("*.npz")):
             if path not in self._read:
                 with np.load(path) as shard:
                     row = {name: shard[name] for name in self._columns if name in shard.files}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from packshot.types import Detection, Geometry
-from training.mini import detector, names
+from packshot.types import Detection, Embedding, Geometry, Photo
+from training.mini import detector, head_features, names
 from training.mini.evaluation import groups, heads
 from training.mini.geometry import geometry_loss
 from training.mini.head_features import Labelled, labels
@@ -115,6 +115,46 @@ def test_a_model_becomes_coloured_points(tmp_path: Path) -> None:
     assert np.abs(made.normals[:, 1]).min() > 0.99  # OBJ's z is -y here
     assert made.points[:, 2].max() <= 1
     assert (made.colours[:, 0] == 255).mean() == pytest.approx(2 / 3, abs=0.05)
+
+
+# Features
+
+
+class Stub:
+    """An encoder that sees nothing, and counts what it is shown."""
+
+    seen = 0
+
+    def encode(self, photos: list[Photo]) -> list[Embedding]:
+        self.seen += len(photos)
+        extras = {"quarter": np.zeros((32, 96, 96), np.float32), "eighth": np.zeros((64, 48, 48), np.float32)}
+        return [Embedding(np.zeros((128, 24, 24), np.float32), 320, 320, 384, 384, extras) for _ in photos]
+
+
+def bar() -> Labelled:
+    """A product whose left half looks left and is near."""
+    index = np.zeros((128, 128), np.uint8)
+    index[40:90, 20:100] = 1
+    normals = np.zeros((128, 128, 3), np.int8)
+    normals[40:90, 20:60, 0], normals[40:90, 60:100, 2] = -127, 127
+    depth = np.where(np.arange(128) < 60, 1, 2).astype(np.float16) * np.ones((128, 1), np.float16)
+    return Labelled(np.full((128, 128, 3), 90, np.uint8), index, depth, normals, ("box",))
+
+
+def test_features_for_the_geometry_alone_show_a_product_and_its_mirror_image(tmp_path: Path) -> None:
+    """The detector's columns are left out, and only the geometry's training reads the shard."""
+    path = tmp_path / head_features.GEOMETRY_FOLDER / "quick-00-0000.npz"
+    encoder = Stub()
+    head_features.write(path, [bar()], encoder, np.random.default_rng(0), geometry_only=True)  # type: ignore[arg-type]
+    assert encoder.seen == 2
+    with np.load(path) as shard:
+        assert set(shard.files) == set(head_features.GEOMETRY)
+        one, other = (shard["cut_normals"][row].astype(float) / 127 for row in (0, 1))
+    assert np.abs(one[:, ::-1, 2] - other[..., 2]).mean() < 0.03  # a pixel beside, where the map is reduced
+    assert one[..., 0].sum() == pytest.approx(-other[..., 0].sum(), rel=0.1)
+    assert len(head_features.Rows(tmp_path, head_features.GEOMETRY)) == 2
+    with pytest.raises(FileNotFoundError):
+        head_features.Rows(tmp_path, head_features.DETECTOR)
 
 
 # Losses
