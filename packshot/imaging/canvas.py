@@ -23,9 +23,11 @@ from packshot.imaging.guided import guided_alpha
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of, reach_px
 from packshot.imaging.matting import (
     CONTEXT_PX,
+    ROUGH_TOLERANCE,
     MattingNetwork,
     SolverFailed,
     certain,
+    corrected,
     disk,
     matte,
     matte_by_network,
@@ -107,7 +109,13 @@ def _alpha(rgb: U8, mask: U8, lock_px: int, matting: MattingNetwork | None) -> U
         except SolverFailed as failed:
             log.warning("closed-form matting makes the edge, because %s", failed)
     try:
-        alpha = matte(rgb, hard, product, backdrop, width_px=lock_px + reach)
+        better = hard
+        if lock_px > EXACT_LOCK_PX:  # find the border in the wide band, then solve in a narrow one
+            rough = matte(rgb, hard, product, backdrop, width_px=lock_px + reach, tolerance=ROUGH_TOLERANCE)
+            better, lock_px = corrected(hard, rough, product, backdrop), max(EXACT_LOCK_PX, lock_px // 2)
+            reach = lock_px + 1
+            product, backdrop = product | certain(better, lock_px), backdrop | certain(1 - better, reach)
+        alpha = matte(rgb, better, product, backdrop, width_px=lock_px + reach)
     except SolverFailed as failed:
         log.warning("the guided filter makes the edge, because %s", failed)
         alpha = guided_alpha(rgb, hard)

@@ -11,8 +11,9 @@ from packshot.types import BoxXYXY
 __all__ = ["EXACT_LOCK_PX", "cutout_bbox_of", "lock_px_of", "reach_px"]
 
 EXACT_LOCK_PX = 2
-"""The lock of a mask that was made at the photo's resolution, and of every mask of a photo up to SMALL_PX."""
-SMALL_PX = 1024
+"""The lock of a mask that was made at the photo's resolution."""
+LEAST_LOCK_PX = 4
+"""The least lock of a mask that a segmenter found, or a hand painted: in a small photo too it is off by pixels."""
 MASK_PX = 256
 """Resolution of a segmenter's mask along the photo's longer side. Strokes of a hand are no more exact."""
 DOUBT = 0.75
@@ -22,8 +23,7 @@ MIN_REACH_PX = 3
 
 def lock_px_of(width: int, height: int) -> int:
     """The lock of a segmenter's or painted mask of a photo of `width` x `height` pixels, in pixels."""
-    longer = max(width, height)
-    return EXACT_LOCK_PX if longer <= SMALL_PX else max(EXACT_LOCK_PX, round(DOUBT * longer / MASK_PX))
+    return max(LEAST_LOCK_PX, round(DOUBT * max(width, height) / MASK_PX))
 
 
 def reach_px(lock_px: int) -> int:

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 from packshot.imaging.tiles import Bools
 from packshot.types import F32, U8
 
-__all__ = ["CONTEXT_PX", "MattingNetwork", "SolverFailed", "certain", "disk", "matte", "matte_by_network"]
+__all__ = [
+    "CONTEXT_PX",
+    "ROUGH_TOLERANCE",
+    "MattingNetwork",
+    "SolverFailed",
+    "certain",
+    "corrected",
+    "disk",
+    "matte",
+    "matte_by_network",
+]
 
 F64 = NDArray[np.float64]
 
@@ -38,6 +48,10 @@ TOLERANCE, MAX_ITERATIONS = 1e-3, 400
 """Relative residual at which the solver stops (1e-5 gives the same cutouts), and the iterations it may take."""
 MAX_BAND_PX = 1_500_000
 """A band with more pixels is not solved. That is a border of 60,000 px in a photo of 12 megapixels."""
+ROUGH_TOLERANCE = 2e-3
+"""The residual that corrects a mask. With 1e-2 the solver still holds to the mask from which it starts."""
+WRONG, RIGHT = 26, 229
+"""A mask is wrong where it holds pixels with at most this alpha, or lacks pixels with at least that one."""
 CORE_PX, CONTEXT_PX = 384, 64
 """A network sees a square of CORE_PX with CONTEXT_PX around it: 512 px, the size at which ViTMatte was trained."""
 MAX_TILES = 24
@@ -88,11 +102,23 @@ def certain(side: U8, margin_px: int) -> Bools:
     return np.asarray((deep > 0) | (thin & middle))
 
 
-def matte(rgb: U8, hard: U8, product: Bools, backdrop: Bools, *, width_px: int) -> U8:
+def corrected(hard: U8, alpha: U8, product: Bools, backdrop: Bools) -> U8:
+    """The mask without what its alpha contradicts, uint8 HxW of 0 and 1.
+
+    `hard` is the mask, uint8 HxW of 0 and 1. `alpha` was solved between `product` and `backdrop`. When the band between
+    them is wide, the product's own shading passes for a soft edge. So it is solved again, near the border found here.
+    """
+    better = np.where(alpha <= WRONG, np.uint8(0), np.where(alpha >= RIGHT, np.uint8(1), hard))
+    better = np.where(product, np.uint8(1), cv2.medianBlur(better, 3))
+    return np.where(backdrop, np.uint8(0), better)
+
+
+def matte(rgb: U8, hard: U8, product: Bools, backdrop: Bools, *, width_px: int, tolerance: float = TOLERANCE) -> U8:
     """The product's alpha, uint8 HxW: 255 in `product`, 0 in `backdrop`, and solved in the band between them.
 
     `rgb` is uint8 HxWx3. `hard` is the mask, uint8 HxW of 0 and 1; it starts the solver. `product` and `backdrop` are
-    bool HxW. `width_px` is the width of the band, over which its pixels influence each other. Raises SolverFailed.
+    bool HxW. `width_px` is the width of the band, over which its pixels influence each other. `tolerance` is
+    the relative residual at which the solver stops. Raises SolverFailed.
     """
     band = ~(product | backdrop)
     alpha = product.astype(np.uint8) * np.uint8(255)
@@ -103,7 +129,7 @@ def matte(rgb: U8, hard: U8, product: Bools, backdrop: Bools, *, width_px: int) 
     for own, wide, inner in _tiles(band, TILE_PX, 2 * width_px + 4):
         here = band[wide]
         solved = np.zeros(here.shape, np.uint8)
-        solution = _solve(rgb[wide], hard[wide], product[wide], here)
+        solution = _solve(rgb[wide], hard[wide], product[wide], here, tolerance)
         solved[here] = _eight_bits((solution - LOW) / (HIGH - LOW))
         np.copyto(alpha[own], solved[inner], where=band[own])
     rough = alpha.copy()
@@ -174,7 +200,7 @@ def _eight_bits(solution: F64 | F32) -> U8:
     return alpha
 
 
-def _solve(rgb: U8, hard: U8, product: Bools, band: Bools) -> F64:
+def _solve(rgb: U8, hard: U8, product: Bools, band: Bools, tolerance: float) -> F64:
     """The solution at the band's pixels, in reading order. Raises SolverFailed when it does not converge."""
     from scipy.sparse import csr_array, diags_array
     from scipy.sparse.linalg import cg
@@ -200,7 +226,7 @@ def _solve(rgb: U8, hard: U8, product: Bools, band: Bools) -> F64:
         system,
         -given.sum(axis=1),
         x0=start.astype(np.float64),
-        rtol=TOLERANCE,
+        rtol=tolerance,
         maxiter=MAX_ITERATIONS,
         M=diags_array(1 / diagonal),
     )

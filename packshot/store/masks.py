@@ -20,7 +20,7 @@ from packshot.types import BoxXYXY
 
 FILES = (mask.c.asset_key, mask.c.rgba_key, mask.c.cutout_key)
 """The columns of a mask that refer to assets."""
-MATTE = 1
+MATTE = 2
 """Version of the way from a mask to its cutout. A new version keeps its cutouts at other keys than this one."""
 
 

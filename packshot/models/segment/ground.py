@@ -34,6 +34,13 @@ ground."""
 LEAST_OPENING, DOUBTED, EDGE_OF_OPENING = 0.005, 0.75, 0.8
 """An opening's least share of the mask, the network's mean probability of product in it, which is below this, and its
 edges' least share of the steepness of the mask's border."""
+LEAST_RUN = 0.03
+"""Ground leaks in through a side of the box along at least this share of the mask's border."""
+SMOOTH, EDGE_PX = 0.25, 2
+"""What leaks in has at most this share of the steepness of the mask's border. It ends this many pixels before an
+edge's middle, because edges are blurred."""
+LARGEST_LEAK, LEAK_GAIN = 0.2, 1.02
+"""A leak's largest share of the mask, and the factor by which the border is steeper without it."""
 
 
 def without_ground(picture: U8, likelihood: F32) -> F32 | None:
@@ -78,6 +85,30 @@ def with_openings(mask: U8, cleaned: U8, likelihood: F32, steepness: F32, border
         if enclosed and doubted and float(steepness[at][rim].mean()) >= EDGE_OF_OPENING * border:
             opened[at][area > 0] = 0
     return opened
+
+
+def without_leak(mask: U8, likelihood: F32, steepness: F32) -> U8:
+    """`mask` without the ground that a too large box lets in, uint8 hxw of 0 and 1.
+
+    A product ends at edges of the photo. Where a mask ends at a side of the box instead, and the photo is smooth from
+    there inwards, the ground or a shadow on it has the product's colours. `likelihood` is 0 outside the box.
+    """
+    kernel = np.ones((3, 3), np.uint8)
+    outside = cv2.dilate((likelihood == 0).astype(np.uint8), kernel)
+    rim = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, kernel) > 0
+    border = float(steepness[rim].mean()) if rim.any() else 0.0
+    smooth = mask & (steepness < SMOOTH * border)
+    _, areas = cv2.connectedComponents(smooth, connectivity=4)
+    touching = areas[(outside > 0) & (smooth > 0)]
+    if 2 * len(touching) < LEAST_RUN * np.count_nonzero(rim):
+        return mask
+    leak = np.isin(areas, np.unique(touching)).astype(np.uint8)
+    ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * EDGE_PX + 1, 2 * EDGE_PX + 1))
+    kept = cv2.morphologyEx(mask & (1 - cv2.dilate(leak, ring)), cv2.MORPH_OPEN, ring)
+    if np.count_nonzero(kept) < (1 - LARGEST_LEAK) * np.count_nonzero(mask):
+        return mask
+    rim = cv2.morphologyEx(kept, cv2.MORPH_GRADIENT, kernel) > 0
+    return kept if float(steepness[rim].mean()) >= LEAK_GAIN * border else mask
 
 
 def _histogram(colour: NDArray[np.int32], weight: F32 | None = None) -> F64:

@@ -29,7 +29,7 @@ from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
 from packshot.models.segment.ellipses import rounded
 from packshot.models.segment.glass import is_glass
-from packshot.models.segment.ground import with_openings, without_ground
+from packshot.models.segment.ground import with_openings, without_ground, without_leak
 from packshot.models.segment.pieces import (
     CRUMB,
     HOLE,
@@ -68,6 +68,8 @@ SAMPLE = 800
 """Number of pixels, inside and outside each, from which the initial colours are learned."""
 SLACK = 0.02
 """A product may extend beyond the user's box by this share of the box's sides."""
+FRAME_PX = 3
+"""A box that ends at least this many pixels of the thumbnail before the frame ends the product before the frame."""
 SEED = 0.01
 """Radius of what a click marks, as a share of the crop's longer side."""
 WORK_PX = 192
@@ -227,8 +229,14 @@ def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
     height, width = probability.shape
     slack_x, slack_y = SLACK * (box[2] - box[0]), SLACK * (box[3] - box[1])
     across, down = width / photo[1], height / photo[0]
-    x0, x1 = (min(width, max(0, round(x * across))) for x in (box[0] - slack_x, box[2] + slack_x))
-    y0, y1 = (min(height, max(0, round(y * down))) for y in (box[1] - slack_y, box[3] + slack_y))
+
+    def ends(first: float, last: float, slack: float, scale: float, side: int) -> tuple[int, int]:
+        least = FRAME_PX if first * scale >= FRAME_PX else 0
+        most = side - FRAME_PX if last * scale <= side - FRAME_PX else side
+        return max(least, round((first - slack) * scale)), min(most, round((last + slack) * scale))
+
+    x0, x1 = ends(box[0], box[2], slack_x, across, width)
+    y0, y1 = ends(box[1], box[3], slack_y, down, height)
     kept = np.zeros_like(probability)
     kept[y0:y1, x0:x1] = probability[y0:y1, x0:x1]
     return kept
@@ -270,6 +278,7 @@ def _on_edges(
         if cleaned is not None:
             tidy = _tidy((cleaned > 0.5).astype(np.uint8), cleaned)
             fine = _better(fine, _cut(small, cleaned, tidy, marked), small, likelihood)
+        fine = without_leak(fine, likelihood, edge_steepness(small)) if boxed else fine
     smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
     return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
 

@@ -12,7 +12,7 @@ from packshot.errors import BadInput
 from packshot.imaging import matting
 from packshot.imaging.canvas import cut, cutout_bbox
 from packshot.imaging.guided import cut_guided, guided_alpha
-from packshot.imaging.lock import reach_px
+from packshot.imaging.lock import lock_px_of, reach_px
 from packshot.types import U8, Mask, Photo
 
 BACKDROP, PRODUCT = (120, 140, 150), (200, 60, 40)
@@ -47,7 +47,9 @@ def at_place(photo: Photo, mask: U8, lock_px: int = 2) -> U8:
     return page
 
 
-@pytest.mark.parametrize(("width", "height", "lock_px"), [(816, 612, 2), (2000, 1500, 6), (4000, 3000, 12)])
+@pytest.mark.parametrize(
+    ("width", "height", "lock_px"), [(816, 612, 2), (816, 612, 4), (2000, 1500, 6), (4000, 3000, 12)]
+)
 def test_the_lock_is_exact_at_every_size_of_photo(width: int, height: int, lock_px: int) -> None:
     mask = disk_mask(width, height, 70.0)
     photo = Photo(np.random.default_rng(2).integers(0, 256, (height, width, 3), np.uint8))  # noise: the worst case
@@ -104,6 +106,23 @@ def test_a_mask_of_the_whole_frame_has_no_edge_at_all() -> None:
     assert np.array_equal(
         at_place(photo, np.full((40, 50), 255, np.uint8)), np.dstack([photo.pixels, photo.pixels[..., :1] * 0 + 255])
     )
+
+
+def test_a_found_mask_that_is_4_px_off_keeps_no_old_background() -> None:
+    exact = disk_mask()
+    coverage, off = coverage_of(exact), np.roll(exact, (0, 4), (0, 1))
+    rgba = at_place(photograph(coverage), off, lock_px_of(160, 120))
+    zone = cv2.dilate(exact, matting.disk(6)) - cv2.erode(exact, matting.disk(6)) > 0
+    assert np.abs(rgba[..., 3] / 255 - coverage)[zone].mean() < 0.04
+    assert rgba[coverage < 0.01, 3].max() < 26
+
+
+def test_a_mask_is_corrected_only_in_the_band_and_only_where_alpha_is_clear() -> None:
+    hard = (np.arange(40) < 20).astype(np.uint8)[None].repeat(40, 0)
+    product, backdrop = (np.arange(40) < 10)[None].repeat(40, 0), (np.arange(40) >= 30)[None].repeat(40, 0)
+    clear = np.array([0] * 16 + [255] * 24, np.uint8)[None].repeat(40, 0)
+    assert (matting.corrected(hard, clear, product, backdrop)[0] == [1] * 10 + [0] * 6 + [1] * 14 + [0] * 10).all()
+    assert (matting.corrected(hard, np.full_like(hard, 128), product, backdrop) == hard).all()
 
 
 @pytest.mark.parametrize("lock_px", [2, 6])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from packshot.models.segment.ground import without_ground
+from packshot.models.segment.ground import without_ground, without_leak
 from packshot.models.segment.pieces import without_holes
-from packshot.models.segment.refine import refine
+from packshot.models.segment.refine import edge_steepness, refine
 from tests.unit.models.drawn import bottle, drawn, iou, photographed, planks, ring, said, seen
 
 GREY, BLUE, RED = (200, 200, 198), (60, 86, 120), (200, 40, 36)
@@ -68,3 +68,41 @@ def test_a_grey_product_is_no_shadow() -> None:
     looked = seen(cast(truth, (120, 120, 119)))
     found = refine(looked, said(truth, looked), truth.shape, boxed=True) > 0
     assert iou(found, truth) > 0.95
+
+
+def boxed(bottom: int) -> np.ndarray:
+    """1 in a box that ends at this row, else 0: float32 120x160."""
+    box = np.zeros((120, 160), np.float32)
+    box[8:bottom, 30:130] = 1
+    return box
+
+
+def leaking(shade: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A red disk on brown ground, a slab of this colour below it, each bool 120x160, and the photo's steepness."""
+    disk = cv2.circle(np.zeros((120, 160), np.uint8), (80, 55), 40, 1, cv2.FILLED) > 0
+    slab = cv2.rectangle(np.zeros((120, 160), np.uint8), (62, 60), (98, 111), 1, cv2.FILLED) > 0
+    picture = np.where(disk[..., None], RED, np.where(slab[..., None], shade, (150, 90, 50))).astype(np.uint8)
+    return disk, slab, edge_steepness(picture)
+
+
+def test_a_shadow_that_a_box_s_side_cuts_is_ground() -> None:
+    disk, slab, steepness = leaking((146, 86, 46))
+    box = boxed(112)
+    mask = (disk | slab).astype(np.uint8)
+    assert iou(mask > 0, disk) < 0.92
+    assert iou(without_leak(mask, box, steepness) > 0, disk) > 0.95
+
+
+def test_a_foot_that_stands_on_a_box_s_side_stays() -> None:
+    """It has edges at its other sides, so the mask is no better without it."""
+    disk, slab, steepness = leaking((20, 30, 90))
+    box = boxed(112)
+    mask = (disk | slab).astype(np.uint8)
+    assert (without_leak(mask, box, steepness) == mask).all()
+
+
+def test_a_product_that_a_small_box_cuts_stays() -> None:
+    disk, _, steepness = leaking((150, 90, 50))
+    box = boxed(70)
+    mask = (disk & (box > 0)).astype(np.uint8)
+    assert (without_leak(mask, box, steepness) == mask).all()

@@ -119,6 +119,14 @@ def test_a_box_is_taken_in_photo_pixels_with_a_little_slack() -> None:
     assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (24, 76, 24, 76)
 
 
+def test_a_box_that_ends_before_the_frame_ends_the_product_there() -> None:
+    """GrabCut then knows that the frame's pixels are ground, though the slack reaches them."""
+    for gap, first, last in ((3, 3, 97), (2, 0, 100)):
+        kept = within_box(np.ones((100, 100), np.float32), (gap, gap, 100 - gap, 100 - gap), (100, 100))
+        rows, columns = np.nonzero(kept)
+        assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (first, last, first, last)
+
+
 def test_box_fit_is_one_only_for_the_same_box() -> None:
     assert box_fit((10, 10, 30, 20), (10.0, 10.0, 30.0, 20.0)) == 1
     assert box_fit((10, 10, 20, 20), (10.0, 10.0, 30.0, 20.0)) == 0.5

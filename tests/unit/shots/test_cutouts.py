@@ -201,7 +201,7 @@ def test_a_mask_of_0_1_0_keeps_its_cutouts_size_and_look(store: Store, photo: Ph
 
 
 @pytest.mark.parametrize(
-    ("longer_px", "lock_px"), [(300, 2), (1024, 2), (1025, 3), (2000, 6), (3000, 9), (4000, 12), (10_000, 29)]
+    ("longer_px", "lock_px"), [(300, 4), (1024, 4), (1366, 4), (2000, 6), (3000, 9), (4000, 12), (10_000, 29)]
 )
 def test_the_lock_grows_with_the_photo(longer_px: int, lock_px: int) -> None:
     assert lock_px_of(longer_px, 200) == lock_px_of(200, longer_px) == lock_px
