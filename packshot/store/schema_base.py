@@ -18,7 +18,8 @@ class Now(FunctionElement[float]):
 
 @compiles(Now, "sqlite")
 def _now_sqlite(element: Now, compiler: Any, **options: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    # SQLite's clock counts milliseconds; a Julian day holds 40 µs, and would be off from the time that answers show.
+    return "ROUND((julianday('now') - 2440587.5) * 86400.0, 3)"
 
 
 @compiles(Now, "postgresql")

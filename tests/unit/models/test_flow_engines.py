@@ -13,6 +13,7 @@ from PIL import Image
 
 from packshot.contract.shot_spec import Condition
 from packshot.errors import BadInput, EngineFailed
+from packshot.models.engines import step_engine
 from packshot.models.engines.chat_prompts import ChatPrompts
 from packshot.models.engines.flow import FlowEngine
 from packshot.models.engines.loading import load_engine
@@ -23,6 +24,7 @@ from packshot.settings import Settings
 from packshot.types import Brief, ConditionMaps, EdgeMap, Kept, Scene
 from tests.tiny_flow_pack import LENGTH, build_tiny_flow_pack
 from tests.tiny_pack import SIZE_PX
+from tests.waiting import WAIT_S
 
 torch.set_num_threads(1)
 Make = Callable[[str], FlowEngine]
@@ -356,6 +358,7 @@ def test_an_engine_without_edges_ignores_none_and_refuses_a_weight(make: Make) -
         engine.begin(scene(engine, control_scale=0.5))
 
 
-def test_the_curve_is_measured(make: Make) -> None:
+def test_the_curve_is_measured(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_engine, "LONGEST_STEP_S", WAIT_S)  # a busy machine's step may take longer
     for recipe in RECIPES:
         assert set(make(recipe).step_seconds((1, 2))) == {1, 2}

@@ -6,21 +6,25 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from pydantic import TypeAdapter
+from sqlalchemy import select, text
 
+from packshot.contract.base import Moment
 from packshot.errors import BadInput, Unavailable
 from packshot.settings import Settings
 from packshot.store.assets import Assets
-from packshot.store.database import open_engine
+from packshot.store.database import moment, open_engine
 from packshot.store.location import refuse_shared_sqlite
 from packshot.store.migrate import FOLDER
 from packshot.store.schema import REVISION, metadata
+from packshot.store.schema_base import Now
 from packshot.store.store import Store
 from tests.waiting import WAIT_S
 
@@ -33,6 +37,13 @@ def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
         options = {"include_object": lambda thing, name, *rest: name != by_pragma}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_time_that_an_answer_shows_is_not_after_the_stored_one(store: Store) -> None:
+    with store.database.read() as connection:
+        stored = [connection.execute(select(Now())).scalar_one() for _ in range(300)]
+    shown = [datetime.fromisoformat(TypeAdapter(Moment).dump_python(moment(at), mode="json")) for at in stored]
+    assert [at for at, told in zip(stored, shown, strict=True) if not 0 <= at - told.timestamp() < 1e-3] == []
 
 
 def test_a_schema_of_a_newer_version_that_excludes_this_one_is_refused(store: Store, settings: Settings) -> None:
