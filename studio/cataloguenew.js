@@ -66,7 +66,8 @@ function segment(name, words) {
 
 /** What a sheet does not say: a name, the scenes, the channels. */
 function lookFields() {
-  const changed = settled(ASK_AFTER_MS, ask);
+  const later = settled(ASK_AFTER_MS, ask);
+  const changed = () => (planning(), later());
   const name = h("input", { type: "text", value: look.name, maxLength: 120, required: true, oninput: ({ target }) => ((look.name = target.value), changed()) });
   const scenes = h("ul", { className: "scenes" });
   const drawScenes = () =>
@@ -139,12 +140,18 @@ function form(parts) {
   return body;
 }
 
-async function ask() {
-  asking?.abort();
-  asking = new AbortController();
-  const { signal } = asking;
+/** What is on the page is no longer what the plan says: nothing starts before the next plan. */
+function planning() {
   $("figures").setAttribute("aria-busy", "true");
   drawFoot();
+}
+
+async function ask() {
+  asking?.abort();
+  if (!$("figures")) return; // the page was left meanwhile
+  asking = new AbortController();
+  const { signal } = asking;
+  planning();
   try {
     plan = await calls.dryRun(sent(), signal);
   } catch (problem) {
@@ -184,8 +191,8 @@ function drawFoot() {
   const waits = lost.length > 0 && lost.length === plan.problems.length && !skipping; // a draft can wait for its files
   $("skip-row").hidden = !skips;
   say($("skip-words"), "Leave rows with problems out");
-  const planning = $("figures").hasAttribute("aria-busy"); // what starts is what the plan says
-  $("make").disabled = planning || !plan || !plan.rows || (problems > 0 && !skipping && !waits);
+  const waiting = $("figures").hasAttribute("aria-busy");
+  $("make").disabled = waiting || !plan || !plan.rows || (problems > 0 && !skipping && !waits);
   const count = new Set(lost.map(({ value }) => value)).size;
   const [are, them, their] = count === 1 ? ["is", "it", "its row"] : ["are", "them", "their rows"];
   const missing = `${plural(count, "file")} of the sheet ${are} not here. The catalogue cannot start without ${them}, unless you leave ${their} out.`;
