@@ -142,16 +142,16 @@ function form(parts) {
 
 /** What is on the page is no longer what the plan says: nothing starts before the next plan. */
 function planning() {
+  asking?.abort(); // its answer would be of what the page said before
   $("figures").setAttribute("aria-busy", "true");
   drawFoot();
 }
 
 async function ask() {
-  asking?.abort();
   if (!$("figures")) return; // the page was left meanwhile
+  planning();
   asking = new AbortController();
   const { signal } = asking;
-  planning();
   try {
     plan = await calls.dryRun(sent(), signal);
   } catch (problem) {

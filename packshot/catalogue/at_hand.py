@@ -20,11 +20,11 @@ def missing_files(read: Read, has: Callable[[str], bool]) -> Iterator[RowProblem
     """
     if read.manifest is None:
         return
-    told = {(one.row, one.column) for one in read.problems}
+    reported = {(one.row, one.column) for one in read.problems}
     known: dict[str, bool] = {}
     for item, row in zip(read.manifest.items, read.rows, strict=True):
         for column, place, own_prefix in _places(item, read.manifest.defaults):
-            if (row, column) in told or not is_path(place, own_prefix):
+            if (row, column) in reported or not is_path(place, own_prefix):
                 continue
             if place not in known:
                 known[place] = has(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from threading import Lock
 
 import numpy as np
 
@@ -21,15 +22,19 @@ class Guides:
     def __init__(self, most: int = 8) -> None:
         self._most = most
         self._known: dict[bytes, tuple[F32, float, Backdrop | None]] = {}
+        self._lock = Lock()
 
     def guide(self, thumbnail: U8, detail: U8 | None = None) -> Guide:
         """As the function `guide`."""
         key = sha256(np.ascontiguousarray(thumbnail).data).digest() + bytes(str(thumbnail.shape), "ascii")
-        known = self._known.pop(key, None)
+        with self._lock:
+            known = self._known.get(key)
         if known is None:
             fresh = guide(thumbnail)
             known = (fresh.steepness, fresh.steepest, fresh.backdrop)
-        self._known[key] = known  # now the last
-        if len(self._known) > self._most:
-            self._known.pop(next(iter(self._known)), None)
+        with self._lock:
+            self._known.pop(key, None)
+            self._known[key] = known  # now the last
+            if len(self._known) > self._most:
+                del self._known[next(iter(self._known))]
         return Guide(thumbnail, thumbnail if detail is None else detail, *known)

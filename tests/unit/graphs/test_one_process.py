@@ -87,8 +87,9 @@ def test_a_style_shows_its_pictures_to_the_engine(client: Client) -> None:
         assert "ip_adapter" in (ended.images[0].recipe.pack or ())
         assert next(one for one in ended.images[0].verdict.findings if one.check == "lock").level == "ok"
         pictures.append(read_png(client.download(ended.images[0].url)).astype(int))
-    assert np.abs(pictures[0] - pictures[1]).mean() > 0.1  # most of the picture is product
-    assert np.abs(pictures[0] - pictures[2]).max() <= 1
+    changed, unchanged = (np.abs(pictures[0] - other) for other in pictures[1:])
+    assert (changed > 1).mean() > 0.02, "the scene differs by more than rounding; most of the picture is product"
+    assert unchanged.max() <= 1
 
 
 def test_an_adapter_changes_the_scene_beside_one_that_has_none(client: Client, settings: Settings) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from packshot.contract.verdict import Finding
 from tests.api_graph import png, running
@@ -130,15 +130,19 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     assert overlapping(page) == []
 
 
-def test_a_photo_that_is_not_there_is_named_and_keeps_the_catalogue_from_starting(
-    visit: Callable[..., Visit], tmp_path: Path
-) -> None:
-    folder = folder_of(tmp_path)
+def _with_a_photo_missing(page: Page, home: Path) -> Page:
+    folder = folder_of(home)
     (folder / "catalogue.csv").write_text("sku;photo\nMUG-1;photos/mug.png\nMUG-9;photos/gone.png\n")
-    page = visit().page("new", "/catalogues")
     page.get_by_label("Pick a folder").set_input_files(folder)
     page.get_by_label("Words of scene 1").fill("on a marble table")
     page.get_by_label("eBay", exact=False).first.check()
+    return page
+
+
+def test_a_photo_that_is_not_there_is_named_and_keeps_the_catalogue_from_starting(
+    visit: Callable[..., Visit], tmp_path: Path
+) -> None:
+    page = _with_a_photo_missing(visit().page("new", "/catalogues"), tmp_path)
     expect(page.locator("table tbody tr").nth(1)).to_contain_text("a path must lead to a file")
     expect(page.locator("#make-words")).to_contain_text("1 file of the sheet is not here.")
     page.get_by_role("button", name="Upload", exact=True).click()
@@ -150,12 +154,7 @@ def test_a_photo_that_is_not_there_is_named_and_keeps_the_catalogue_from_startin
 def test_a_row_whose_photo_is_not_there_is_left_out_and_the_rest_runs(
     visit: Callable[..., Visit], tmp_path: Path
 ) -> None:
-    folder = folder_of(tmp_path)
-    (folder / "catalogue.csv").write_text("sku;photo\nMUG-1;photos/mug.png\nMUG-9;photos/gone.png\n")
-    page = visit().page("new", "/catalogues")
-    page.get_by_label("Pick a folder").set_input_files(folder)
-    page.get_by_label("Words of scene 1").fill("on a marble table")
-    page.get_by_label("eBay", exact=False).first.check()
+    page = _with_a_photo_missing(visit().page("new", "/catalogues"), tmp_path)
     page.get_by_label("Leave rows with problems out").check()
     page.get_by_role("button", name="Upload and start").click()
     expect(page.locator(".catalogue-head .chip")).to_have_text("Running")
