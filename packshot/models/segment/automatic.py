@@ -4,6 +4,9 @@ score = predicted IoU x stability x centredness. Stability, as in SAM's automati
 changes when its threshold moves. Centredness is high for a mask that is near the photo's centre and does not touch its
 frame, which distinguishes a product from the table under it.
 
+Where masks are refined, the best one is then asked again with its own box. The photo's colours choose between the two
+(`ground.likelier`).
+
 A photo with a backdrop of one uniform colour needs no network: the product is everything except the backdrop.
 """
 

@@ -14,13 +14,14 @@ from functools import partial
 import cv2
 import numpy as np
 
-from packshot.models.segment.automatic import iou
+from packshot.models.segment.automatic import iou, product_on_backdrop
 from packshot.models.segment.backdrop import Bools
 from packshot.models.segment.calibration import Expected, settled
 from packshot.models.segment.glass import softened
+from packshot.models.segment.ground import likelier
 from packshot.models.segment.pieces import Click
 from packshot.models.segment.refine import Box, Guide, Shape, box_fit, place, shape, union, within_box
-from packshot.types import F32, Mask, MaskCandidate
+from packshot.types import F32, Mask, MaskCandidate, Prompts
 
 ALTERNATIVE = 0.95
 """The least score of the best candidate's alternative, as a share of that candidate's."""
@@ -28,6 +29,8 @@ FAVOUR = 0.9
 """The first answer to an unambiguous prompt is preferred if it has at least this share of any answer's evidence."""
 SAME_SHAPE = 0.98
 """Shapes with a larger IoU are the same answer: they differ by where their borders lie before these are placed."""
+WIDER = 0.02
+"""A mask without a prompt is asked again with its own box, wider by this share of its sides at each side."""
 REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
 """Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
@@ -72,13 +75,43 @@ def drafted(
     return Draft(found, score * evidence, evidence, exact if found.rough else None)
 
 
+def before_backdrop(seen: Guide) -> list[Draft]:
+    """The draft of everything before the photo's plain backdrop, if it has one."""
+    product = None if seen.backdrop is None else product_on_backdrop(seen.backdrop)
+    if seen.backdrop is None or product is None:
+        return []
+    found = shape(seen, product)
+    return [Draft(found, seen.backdrop.plain * found.support**0.5)]
+
+
+def around(box: Box, photo: tuple[int, int]) -> Box:
+    """A mask's box XYXY, made wider by WIDER, within the photo of size (H, W)."""
+    across, down = WIDER * (box[2] - box[0]), WIDER * (box[3] - box[1])
+    return (
+        max(0.0, box[0] - across),
+        max(0.0, box[1] - down),
+        min(float(photo[1]), box[2] + across),
+        min(float(photo[0]), box[3] + down),
+    )
+
+
+def reconsidered(first: Draft, again: Draft, seen: Guide) -> Draft:
+    """The draft `first`, with the shape of `again` where the photo's colours speak for that one."""
+    before, after = exact_shape(first), exact_shape(again)
+    better = likelier(seen.thumbnail, before.mask, after.mask)
+    return replace(first, shape=after if better else before, exact=None)
+
+
 def joined(drafts: Sequence[Draft]) -> Draft:
     """The union of a product's parts, with the lowest of their scores."""
     score, evidence = min(draft.score for draft in drafts), min(draft.evidence for draft in drafts)
-    return Draft(union([draft.shape for draft in drafts]), score, evidence, lambda: union(list(map(_exact, drafts))))
+    return Draft(
+        union([draft.shape for draft in drafts]), score, evidence, lambda: union(list(map(exact_shape, drafts)))
+    )
 
 
-def _exact(draft: Draft) -> Shape:
+def exact_shape(draft: Draft) -> Shape:
+    """The draft's shape, with GrabCut's say."""
     return draft.shape if draft.exact is None else draft.exact()
 
 
@@ -94,6 +127,16 @@ def favoured(drafts: Sequence[Draft]) -> Draft:
     return replace(first, score=max(draft.score for draft in drafts))
 
 
+def mended(drafts: Sequence[Draft], prompts: Prompts, photo: tuple[int, int]) -> list[Draft]:
+    """The drafts, changed from the prompt's mask only where its clicks ask for it. `photo` is the photo's (H, W)."""
+    height, width = drafts[0].shape.mask.shape
+    assert prompts.mask is not None
+    before = cv2.resize(prompts.mask.pixels, (width, height), interpolation=cv2.INTER_AREA) > 127
+    across, down = width / photo[1], height / photo[0]
+    clicks = [(x * across, y * down, label) for x, y, label in prompts.points]
+    return [corrected(draft, before, clicks) for draft in drafts]
+
+
 def corrected(draft: Draft, before: Bools, clicks: Sequence[Click]) -> Draft:
     """The mask `before` with only those changes of the draft that a click asks for; the draft if it asks for none.
 
@@ -101,7 +144,7 @@ def corrected(draft: Draft, before: Bools, clicks: Sequence[Click]) -> Draft:
     right elsewhere.
     """
     exact = partial(_corrected, before=before, clicks=clicks)
-    return replace(draft, shape=exact(draft.shape), exact=lambda: exact(_exact(draft)))
+    return replace(draft, shape=exact(draft.shape), exact=lambda: exact(exact_shape(draft)))
 
 
 def _corrected(found: Shape, before: Bools, clicks: Sequence[Click]) -> Shape:
@@ -129,7 +172,7 @@ def finished(
     they stay.
     """
     ordered = _different(sorted(drafts, key=lambda draft: -draft.score))
-    best = _exact(ordered[0])
+    best = exact_shape(ordered[0])
     ordered[0] = replace(ordered[0], shape=best)
     if best.other is not None:
         alternative = replace(best, mask=best.other, other=None)

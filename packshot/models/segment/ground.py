@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.models.segment.backdrop import Bools
 from packshot.types import F32, U8
 
 F64 = NDArray[np.float64]
@@ -41,6 +42,8 @@ SMOOTH, EDGE_PX = 0.25, 2
 edge's middle, because edges are blurred."""
 LARGEST_LEAK, LEAK_GAIN = 0.2, 1.02
 """A leak's largest share of the mask, and the factor by which the border is steeper without it."""
+LIKELIER = 3.0
+"""The factor, as a geometric mean, by which colours are more common where a mask puts them than where another does."""
 
 
 def without_ground(picture: U8, likelihood: F32) -> F32 | None:
@@ -51,8 +54,7 @@ def without_ground(picture: U8, likelihood: F32) -> F32 | None:
     outside = likelihood == 0
     if np.count_nonzero(outside) < LEAST_OUTSIDE * outside.size:
         return None
-    red, green, blue = np.moveaxis((picture // (256 // LEVELS)).astype(np.int32), 2, 0)
-    colour = (red * LEVELS + green) * LEVELS + blue
+    colour = _colours(picture)
     inside, ground = _histogram(colour, likelihood), _histogram(colour[outside])
     known = ground > RARE
     ratio, weight = inside[known] / ground[known], ground[known]
@@ -109,6 +111,27 @@ def without_leak(mask: U8, likelihood: F32, steepness: F32) -> U8:
         return mask
     rim = cv2.morphologyEx(kept, cv2.MORPH_GRADIENT, kernel) > 0
     return kept if float(steepness[rim].mean()) >= LEAK_GAIN * border else mask
+
+
+def likelier(picture: U8, mask: Bools, other: Bools) -> bool:
+    """Whether the photo's colours speak clearly for `other` rather than for `mask`, bool hxw.
+
+    Both agree on some of the product and of the ground. A pixel in which they differ belongs where its colour is more
+    common.
+    """
+    product, ground, differ = mask & other, ~(mask | other), mask ^ other
+    if not (product.any() and ground.any() and differ.any()):
+        return False
+    colour = _colours(picture)
+    shares = [_histogram(colour[area]) + RARE for area in (product, ground)]
+    evidence = np.log(shares[0] / shares[1])[colour[differ]]
+    return bool(np.where(other[differ], evidence, -evidence).mean() >= np.log(LIKELIER))
+
+
+def _colours(picture: U8) -> NDArray[np.int32]:
+    """The bin of each pixel's colour, int32 hxw in 0..LEVELS³ - 1."""
+    red, green, blue = np.moveaxis((picture // (256 // LEVELS)).astype(np.int32), 2, 0)
+    return np.asarray((red * LEVELS + green) * LEVELS + blue, np.int32)
 
 
 def _histogram(colour: NDArray[np.int32], weight: F32 | None = None) -> F64:

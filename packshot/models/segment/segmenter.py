@@ -13,6 +13,7 @@ The meaning of a request's prompts:
 - A mask is what the points and boxes correct: the previous answer, or one that the user brings. Each box gets the part
   of the mask inside it.
 - Without points, boxes and mask, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
+  Where masks are refined, the best one is asked again with its own box, and the photo's colours choose between both.
 
 The masks of a pack with `refine: grabcut` in its config are refined to the photo's edges (`refine`). A box then also
 limits the mask. The scores of a small network rank its masks poorly, so they are corrected:
@@ -36,7 +37,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -45,16 +45,28 @@ from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
-from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
+from packshot.models.segment.automatic import grid_points, most_product_like, stability
 from packshot.models.segment.calibration import Calibration, kind_of
-from packshot.models.segment.candidates import REFINERS, Draft, corrected, drafted, favoured, finished, joined
+from packshot.models.segment.candidates import (
+    REFINERS,
+    Draft,
+    around,
+    before_backdrop,
+    drafted,
+    exact_shape,
+    favoured,
+    finished,
+    joined,
+    mended,
+    reconsidered,
+)
 from packshot.models.segment.guides import Guides
 from packshot.models.segment.mask_prompt import SURE_LOGIT, mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
 from packshot.models.segment.pieces import Click
 from packshot.models.segment.prompt_set import BOX_FROM, BOX_TO, PAD, PromptSet
-from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, shape
-from packshot.models.segment.scaling import fit_inside, resize, thumbnail
+from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape
+from packshot.models.segment.scaling import fit_inside, resize, spread, thumbnail
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
@@ -200,19 +212,18 @@ class SamDecoder:
         answers = self._answers(sets, requests)
         results = []
         for (embedding, prompts), own_answers, looked in zip(requests, answers, guides, strict=True):
-            seen = looked.result()
+            seen, photo = looked.result(), (embedding.photo_height, embedding.photo_width)
             most = 3 if prompts.multimask else 1
             if prompts.points or prompts.boxes or prompts.mask:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
                 drafts = self._joined(embedding, ranks, seen, prompts.points)
                 if seen is not None and prompts.mask is not None and prompts.points:
-                    drafts = self._corrected(drafts, embedding, prompts)
+                    drafts = mended(drafts, prompts, photo)
                 if self._refined and all(answer.clear for answer in own_answers):
                     drafts[0] = favoured(drafts)
             else:
                 drafts = self._automatic(embedding, own_answers, most, seen)
-            photo = (embedding.photo_height, embedding.photo_width)
             results.append(finished(drafts, most, photo, seen, self.calibration.of(kind_of(prompts))))
         return results
 
@@ -334,15 +345,6 @@ class SamDecoder:
             rows = [0, *rows[:2]]
         return [_Part(answer.logits[row], float(scores[row]), answer.box) for row in rows]
 
-    def _corrected(self, drafts: Sequence[Draft], embedding: Embedding, prompts: Prompts) -> list[Draft]:
-        """The drafts, changed from the prompt's mask only where its clicks ask for it."""
-        height, width = drafts[0].shape.mask.shape
-        assert prompts.mask is not None
-        before = cv2.resize(prompts.mask.pixels, (width, height), interpolation=cv2.INTER_AREA) > 127
-        across, down = width / embedding.photo_width, height / embedding.photo_height
-        clicks = [(x * across, y * down, label) for x, y, label in prompts.points]
-        return [corrected(draft, before, clicks) for draft in drafts]
-
     def _automatic(
         self, embedding: Embedding, answers: Sequence[_Answer], most: int, seen: Guide | None
     ) -> list[Draft]:
@@ -353,10 +355,18 @@ class SamDecoder:
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
         drafts = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], seen)
-        product = product_on_backdrop(seen.backdrop) if seen and seen.backdrop else None
-        if seen and seen.backdrop and product is not None:
-            found = shape(seen, product)
-            drafts.append(Draft(found, seen.backdrop.plain * found.support**0.5))
+        return drafts if seen is None else self._asked_again(embedding, [*drafts, *before_backdrop(seen)], seen)
+
+    def _asked_again(self, embedding: Embedding, drafts: list[Draft], seen: Guide) -> list[Draft]:
+        """The drafts. The best one is asked again with its own box, which is clearer than the grid's click."""
+        number = int(np.argmax([draft.score for draft in drafts]))
+        photo = (embedding.photo_height, embedding.photo_width)
+        first = replace(drafts[number], shape=exact_shape(drafts[number]), exact=None)
+        if first.shape.mask.any():
+            prompts = Prompts(boxes=(around(first.shape.bbox_xyxy(photo), photo),))
+            [answer] = self._decoded(self._sets(0, embedding, prompts), [(embedding, prompts)])
+            [again] = self._joined(embedding, [self._ranked(answer, multimask=False)], seen)
+            drafts[number] = reconsidered(first, again, seen)
         return drafts
 
     def _guide(self, embedding: Embedding) -> Guide | None:
@@ -374,7 +384,7 @@ class SamDecoder:
         photo = (embedding.photo_height, embedding.photo_width)
         size = seen.thumbnail.shape[:2] if seen else photo
         parts = [part for group in groups for part in group]
-        logits = [self._spread(embedding, part.logits, size) for part in parts]
+        logits = [spread(part.logits, embedding, self._size, size) for part in parts]
         if seen is None:
             drafts = iter(
                 [Draft(Shape((one > 0).numpy()), part.score) for one, part in zip(logits, parts, strict=True)]
@@ -388,11 +398,3 @@ class SamDecoder:
     def _calibrated(self, draft: Draft) -> Draft:
         score = min(1.0, max(0.0, self._score_from + self._score_by * draft.score))
         return replace(draft, score=score if draft.shape.mask.any() else 0.0)
-
-    def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Upsample the logits to the encoder's square, crop them to the photo, and resize to `size` (height, width)."""
-        square = cv2.resize(logits.numpy(), (self._size, self._size), interpolation=cv2.INTER_LINEAR)
-        inside = square[: embedding.input_height, : embedding.input_width]
-        return torch.from_numpy(
-            cv2.resize(inside, size[::-1], interpolation=cv2.INTER_LINEAR)
-        )  # as torch, in half the time

@@ -8,9 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
-from packshot.models.segment.candidates import Draft, corrected, drafted, favoured, finished, joined
+from packshot.models.segment.candidates import (
+    Draft,
+    around,
+    corrected,
+    drafted,
+    favoured,
+    finished,
+    joined,
+    reconsidered,
+)
 from packshot.models.segment.refine import Shape
-from tests.unit.models.drawn import bottle, drawn, iou, photographed, ring, said, seen
+from tests.unit.models.drawn import bottle, drawn, iou, photographed, planks, ring, said, seen
 
 PHOTO = (600, 800)
 
@@ -136,3 +145,19 @@ def test_only_the_best_candidate_is_cut_by_colour_at_once() -> None:
     assert cut.call_count == 1
     assert iou(found[0].mask.pixels > 0, whole) > 0.95
     assert iou(found[1].mask.pixels > 0, part) > 0.9
+
+
+def test_a_mask_gives_way_to_that_of_its_own_box_where_the_colours_say_so_and_keeps_its_score() -> None:
+    truth = drawn(bottle)
+    looked = seen(photographed(truth, (200, 40, 36), planks(truth)))
+    whole = cv2.resize(truth.astype(np.uint8), looked.thumbnail.shape[1::-1]) > 0
+    half = whole.copy()
+    half[: len(half) // 2] = False
+    better = reconsidered(draft(0.7, mask=half), draft(0.2, mask=whole), looked)
+    assert (better.score, better.shape.mask.sum()) == (0.7, whole.sum())
+    assert np.array_equal(reconsidered(draft(0.7, mask=whole), draft(0.9, mask=half), looked).shape.mask, whole)
+
+
+def test_a_mask_s_own_box_is_wider_and_ends_with_the_photo() -> None:
+    assert around((100.0, 100.0, 200.0, 300.0), PHOTO) == (98.0, 96.0, 202.0, 304.0)
+    assert around((0.0, 1.0, 799.0, 600.0), PHOTO) == (0.0, 0.0, 800.0, 600.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from packshot.models.segment.ground import without_ground, without_leak
+from packshot.models.segment.ground import likelier, without_ground, without_leak
 from packshot.models.segment.pieces import without_holes
 from packshot.models.segment.refine import edge_steepness, refine
 from tests.unit.models.drawn import bottle, drawn, iou, photographed, planks, ring, said, seen
@@ -106,3 +106,31 @@ def test_a_product_that_a_small_box_cuts_stays() -> None:
     box = boxed(70)
     mask = (disk & (box > 0)).astype(np.uint8)
     assert (without_leak(mask, box, steepness) == mask).all()
+
+
+def test_colours_speak_for_the_whole_product_and_not_for_a_piece_of_ground() -> None:
+    truth = drawn(bottle)
+    picture = photographed(truth, RED, planks(truth))
+    half, too_much = truth.copy(), truth | np.roll(truth, 60, axis=1)
+    half[: truth.shape[0] // 2] = False
+    assert likelier(picture, half, truth)
+    assert likelier(picture, too_much, truth)
+    assert not likelier(picture, truth, half)
+    assert not likelier(picture, truth, too_much)
+
+
+def test_colours_choose_nothing_between_equal_masks_or_strangers() -> None:
+    truth = drawn(bottle)
+    picture = photographed(truth, RED, planks(truth))
+    assert not likelier(picture, truth, truth)
+    assert not likelier(picture, np.zeros_like(truth), truth), "they agree on no product"
+    assert not likelier(picture, ~truth, truth), "they agree on nothing"
+
+
+def test_a_product_of_two_colours_is_left_as_it_is() -> None:
+    """Nothing in the rest of the product has the colour of its other half."""
+    truth = drawn(bottle)
+    upper = truth.copy()
+    upper[truth.shape[0] // 2 :] = False
+    picture = photographed(upper, RED, photographed(truth, BLUE, planks(truth)))
+    assert not likelier(picture, upper, truth)

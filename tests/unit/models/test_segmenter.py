@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from segment_anything.modeling.sam import Sam
 
 from packshot.errors import BadInput, PackRefused
 from packshot.models.packs.weights import build
+from packshot.models.segment import segmenter
+from packshot.models.segment.candidates import around
 from packshot.models.segment.network import KEYS, VIT_B
 from packshot.models.segment.refine import DETAIL_PX
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder, build_sam
@@ -210,6 +213,17 @@ def test_without_prompts_the_most_product_like_masks_come_back() -> None:
     assert 1 <= len(many) <= 3
     assert len(one) == 1
     assert np.array_equal(one[0].mask.pixels, many[0].mask.pixels)
+
+
+def test_the_best_mask_without_a_prompt_is_asked_again_with_its_own_box() -> None:
+    encoder, decoder = halves(TINY_DETAIL | {"refine": "grabcut"})
+    [embedding] = encoder.encode([photo()])
+    with mock.patch.object(segmenter, "reconsidered", side_effect=lambda first, again, seen: again) as asked:
+        [[found]] = decoder.decode([(embedding, Prompts(multimask=False))])
+    box = around(asked.call_args.args[0].shape.bbox_xyxy((60, 100)), (60, 100))
+    [[expected]] = decoder.decode([(embedding, Prompts(boxes=(box,), multimask=False))])
+    assert 0 < np.count_nonzero(expected.mask.pixels) < 6000
+    assert np.array_equal(found.mask.pixels, expected.mask.pixels)
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (64, 64)])
