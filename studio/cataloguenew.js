@@ -23,7 +23,7 @@ let rows; // [{row, sku, photo}], as far as the browser can read them
 let look; // {name, scenes: [{name, words}], presets: Set, style: id or "", adapters: Set of ids}
 let plan; // the last dry run
 let shown;
-let only; // "problems" or "all"
+let only; // "problems", "warnings" or "all"
 let asking; // AbortController of the dry run under way
 
 /** Show what was dropped. `again(files)` starts over with other files. */
@@ -45,7 +45,7 @@ export async function open(given, again) {
     h("div", { className: "side-body" }, h("h2", {}, "Plan"), h("div", { id: "figures", className: "figures", "aria-live": "polite" }, h("p", { className: "quiet" }, "Planning…")), ...(own ? lookFields() : [h("p", { className: "quiet" }, `The look is in ${manifest.look ? manifest.look.name : manifest.path}.`)])),
     h("div", { className: "side-foot" }, h("label", { className: "check", id: "skip-row", hidden: true }, h("input", { type: "checkbox", id: "skip", onchange: drawFoot }), h("span", { id: "skip-words" })), h("button", { id: "make", className: "primary wide", disabled: true, onclick: make }, "Upload and start"), h("p", { id: "make-words", className: "quiet" })),
   );
-  const stage = h("section", { className: "stage scrolls plan", "aria-label": "Rows" }, h("div", { className: "row spread plan-head" }, h("p", { id: "plan-words" }), h("div", { className: "segments", role: "group", "aria-label": "Show" }, segment("all", "All rows"), segment("problems", "Problems"))), h("div", { id: "table" }));
+  const stage = h("section", { className: "stage scrolls plan", "aria-label": "Rows" }, h("div", { className: "row spread plan-head" }, h("p", { id: "plan-words" }), h("div", { className: "segments", role: "group", "aria-label": "Show" }, segment("all", "All rows"), segment("problems", "Problems"), segment("warnings", "Warnings"))), h("div", { id: "table" }));
   show({ title: "New catalogue", body: [h("div", { className: "split" }, stage, side)], drop: again, left: () => asking?.abort() });
   draw();
   const reading = loaded("photosizes").then(async ({ sizesOf }) => {
@@ -61,7 +61,7 @@ export async function open(given, again) {
 const nameOf = () => (manifest?.path ?? "Catalogue").replace(/\.[^.]+$/, "").replace(/^catalogue$/i, "Catalogue") + ` ${new Date().toISOString().slice(0, 10)}`;
 
 function segment(name, words) {
-  return h("button", { "data-only": name, "aria-pressed": String(name === "all"), onclick: () => ((only = name), (shown = FIRST), draw()) }, words);
+  return h("button", { "data-only": name, "aria-pressed": String(name === "all"), onclick: () => lookAt(name) }, words);
 }
 
 /** What a sheet does not say: a name, the scenes, the channels. */
@@ -171,13 +171,19 @@ function drawFigures() {
   const time = (s) => (s < 90 ? plural(Math.max(1, Math.round(s)), "second") : s < 5400 ? plural(Math.round(s / 60), "minute") : `${(s / 3600).toFixed(1)} hours`);
   const fact = (value, words) => h("div", {}, h("strong", {}, value), h("span", {}, words));
   const number = (value) => value.toLocaleString("en");
-  const { budget, warnings: warned = [] } = plan;
+  const { budget, searched, warnings: warned = [] } = plan;
+  const most = searched || plan.problems_total ? "up to " : ""; // rows that are left out are counted too
+  const upTo = (value) => (value ? most : "") + number(value);
+  const whole = warned.filter(({ row }) => !row);
+  const inRows = rowsOf(warned).size;
   $("figures").replaceChildren(
     ...[
-      h("div", { className: "facts" }, fact(number(plan.rows), "SKUs"), fact(number(plan.pictures), "pictures"), fact(number(plan.deliveries), "files"), fact(time(plan.device_s), plan.basis === "measured" ? "as measured here" : "estimated")),
+      h("div", { className: "facts" }, fact(number(plan.rows), "SKUs"), fact(upTo(plan.pictures), "pictures"), fact(upTo(plan.deliveries), "files"), fact(time(plan.device_s), plan.basis === "measured" ? "as measured here" : "estimated")),
       plan.ends_at ? h("p", { className: "quiet" }, `Ends about ${new Date(plan.ends_at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })} if nothing else runs on this server.`) : null,
-      ...warned.slice(0, WARNINGS).map(({ sku, rule, remedy }) => h("p", { className: "note" }, `${sku ? `${sku}: ` : ""}${rule}. ${remedy}`)),
-      warned.length > WARNINGS ? h("p", { className: "note" }, `${number(warned.length - WARNINGS)} more warnings like these.`) : null,
+      searched ? h("p", { className: "quiet" }, `The product of ${plural(searched, "SKU")} is found by words. Where they find none, the row is left out.`) : null,
+      ...whole.slice(0, WARNINGS).map(({ rule, remedy }) => h("p", { className: "note" }, `${rule}. ${remedy}`)),
+      whole.length > WARNINGS ? h("p", { className: "note" }, `${number(whole.length - WARNINGS)} more warnings like these.`) : null,
+      inRows ? h("p", { className: "note" }, `${plural(inRows, "row")} ${inRows === 1 ? "has" : "have"} warnings. A channel may refuse ${inRows === 1 ? "its" : "their"} files, or words find nothing.`, h("button", { className: "small", onclick: () => lookAt("warnings") }, "Show")) : null,
       budget.exceeded ? h("p", { className: "problem" }, "This is more than the budget allows.") : null,
     ].filter(Boolean),
   );
@@ -201,18 +207,35 @@ function drawFoot() {
   say($("make-words"), waits ? missing : problems && !skipping ? correct : "");
 }
 
+/** row -> its problems or warnings; those of the whole manifest are left out. */
+function rowsOf(problems) {
+  const found = new Map();
+  for (const one of problems) if (one.row) found.set(one.row, [...(found.get(one.row) ?? []), one]);
+  return found;
+}
+
+/** Show all rows, or those with problems or warnings. */
+function lookAt(name) {
+  [only, shown] = [name, FIRST];
+  draw();
+}
+
 function draw() {
-  const found = new Map(); // row -> its problems
-  for (const problem of plan?.problems ?? []) found.set(problem.row ?? null, [...(found.get(problem.row ?? null) ?? []), problem]);
+  const found = rowsOf(plan?.problems ?? []);
+  const warned = rowsOf(plan?.warnings ?? []);
   const known = new Set(rows.map(({ row }) => row));
-  const told = [...found].filter(([row]) => row !== null && !known.has(row)).map(([row, [{ sku }]]) => ({ row, sku: sku ?? "", photo: "" }));
+  const told = [...new Map([...warned, ...found])].filter(([row]) => !known.has(row)).map(([row, [{ sku }]]) => ({ row, sku: sku ?? "", photo: "" }));
   const all = [...rows, ...told];
-  const listed = only === "problems" ? all.filter(({ row }) => found.has(row)) : all;
+  const listed = only === "all" ? all : all.filter(({ row }) => (only === "problems" ? found : warned).has(row));
   for (const button of document.querySelectorAll("[data-only]")) button.setAttribute("aria-pressed", String(button.dataset.only === only));
   say(document.querySelector('[data-only="problems"]'), `Problems${plan?.problems_total ? ` (${plan.problems_total})` : ""}`);
+  const warnings = document.querySelector('[data-only="warnings"]');
+  warnings.hidden = !warned.size && only !== "warnings";
+  say(warnings, `Warnings (${warned.size})`);
   say($("plan-words"), [manifest ? manifest.path : "Photos alone; each SKU is named by its file", plural([...files.keys()].filter(sheets.isPhoto).length, "photo")].join(" · "));
   const line = (one) => {
     const problems = found.get(one.row) ?? [];
+    const notes = [...problems.map(problemOf), ...(warned.get(one.row) ?? []).map(warningOf)];
     const file = files.get(one.photo?.replace(/^\.\//, "").normalize("NFC"));
     return h(
       "tr",
@@ -221,13 +244,13 @@ function draw() {
       h("td", {}, thumbnail(file, one.photo)),
       h("th", { scope: "row" }, one.sku || "–"),
       h("td", { className: "path" }, one.photo),
-      h("td", {}, problems.length ? h("ul", {}, ...problems.map(problemOf)) : plan ? h("span", { className: "fine" }, icon("check"), "Fine") : null),
+      h("td", {}, notes.length ? h("ul", {}, ...notes) : plan ? h("span", { className: "fine" }, icon("check"), "Fine") : null),
     );
   };
-  const whole = found.get(null) ?? [];
+  const whole = (plan?.problems ?? []).filter(({ row }) => !row);
   const table = h("table", { className: "rows" }, h("thead", {}, h("tr", {}, ...["Row", "Photo", "SKU", "File", "Check"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...listed.slice(0, shown).map(line)));
   const more = listed.length > shown ? h("button", { onclick: () => ((shown += FIRST), draw()) }, `Show ${Math.min(FIRST, listed.length - shown)} more of ${listed.length}`) : null;
-  const none = listed.length ? null : h("p", { className: "quiet none" }, only === "problems" ? "No row has a problem." : "Browsers do not read YAML: the plan says how many SKUs it has, and problems are listed by row.");
+  const none = listed.length ? null : h("p", { className: "quiet none" }, only === "problems" ? "No row has a problem." : only === "warnings" ? "No row has a warning." : "Browsers do not read YAML: the plan says how many SKUs it has, and problems are listed by row.");
   $("table").replaceChildren(...[whole.length ? h("ul", { className: "note whole", role: "alert" }, ...whole.map(problemOf)) : null, listed.length ? table : null, none, more].filter(Boolean));
   if (plan) drawFigures();
   drawFoot();
@@ -236,6 +259,8 @@ function draw() {
 function problemOf({ column, value, rule, remedy }) {
   return h("li", {}, h("strong", {}, column), ` ${rule}${value ? `, got “${value}”` : ""}. `, h("span", { className: "quiet" }, remedy));
 }
+
+const warningOf = ({ rule, remedy }) => h("li", {}, h("strong", {}, "Warning"), ` ${rule}. `, h("span", { className: "quiet" }, remedy));
 
 /** Make the draft, send its photos, start it, and show it. */
 async function make() {

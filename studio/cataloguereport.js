@@ -20,7 +20,7 @@ export async function reportOf({ id, counts }) {
     return [head, h("p", { className: "quiet" }, problem.code === "offline" ? "The server does not answer." : problem.detail)];
   }
   if (!report.measured) return [head, h("p", { className: "quiet" }, "Nothing of these pictures could be measured.")];
-  const verdict = report.within ? `${plural(report.measured, "picture")} look like one set.` : `${report.outliers_total} of ${plural(report.measured, "picture")} stand out.`;
+  const verdict = report.within ? `${plural(report.measured, "picture")} ${report.measured === 1 ? "looks as planned" : "look like one set"}.` : `${report.outliers_total} of ${plural(report.measured, "picture")} stand out.`;
   const sets = report.sets.map((set) => h("div", { className: "set" }, h("h3", {}, set.scene || "Plain", h("span", { className: "quiet" }, ` ${set.canvas.join(" × ")}`)), h("dl", { className: "spreads" }, ...set.spreads.filter(({ measured }) => measured).flatMap(spread))));
   const outliers = report.outliers.slice(0, FIRST).map((one) => entry(one, [], one.detail));
   const defective = report.defective.slice(0, FIRST).map((one) => entry(one, one.findings, `${one.findings[0].check}: ${one.findings[0].detail}`));

@@ -48,7 +48,10 @@ export function standing({ state, counts, rows, pause_reason: reason }) {
   return parts.join(", ");
 }
 
-export const chip = (state) => h("span", { className: "chip", "data-state": state }, STATES[state] ?? state);
+export function chip({ state, counts }) {
+  const failed = state === "done" && counts.failed;
+  return h("span", { className: "chip", "data-state": failed ? "failed" : state }, failed ? `Done, ${failed} failed` : STATES[state] ?? state);
+}
 
 function card(catalogue) {
   return h(
@@ -57,7 +60,7 @@ function card(catalogue) {
     h(
       "a",
       { className: "catalogue", href: `#${catalogue.id}` },
-      h("span", { className: "row spread" }, h("strong", {}, catalogue.name), chip(catalogue.state)),
+      h("span", { className: "row spread" }, h("strong", {}, catalogue.name), chip(catalogue)),
       bar(catalogue),
       h("span", { className: "row spread quiet" }, h("span", {}, standing(catalogue)), h("time", {}, ago(new Date(catalogue.created_at).getTime()))),
     ),

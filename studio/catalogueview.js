@@ -122,7 +122,7 @@ class View {
     const key = JSON.stringify([now.state, now.counts, now.missing_photos_total]);
     if (key !== this.drawn) {
       const focused = this.head.contains(document.activeElement) ? document.activeElement.textContent : null;
-      this.head.replaceChildren(h("div", { className: "row spread" }, h("div", { className: "row title" }, h("h2", {}, now.name), chip(now.state)), h("div", { className: "row" }, ...actions)), bar(now), h("p", { className: "quiet" }, this.words()));
+      this.head.replaceChildren(h("div", { className: "row spread" }, h("div", { className: "row title" }, h("h2", {}, now.name), chip(now)), h("div", { className: "row" }, ...actions)), bar(now), h("p", { className: "quiet" }, this.words()));
       if (focused) [...this.head.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
       this.drawTabs();
     }

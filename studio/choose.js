@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { asCurl, asShoot } from "./commands.js";
 import * as compare from "./compare.js";
-import { Deeds } from "./history.js";
+import { Deeds } from "./deeds.js";
 import * as library from "./library.js";
 import { lacking, passing } from "./passing.js";
 import { frames, placed } from "./places.js";

@@ -148,11 +148,13 @@ function controls() {
   $("cut-clear").disabled = cut.strokes.length === 0;
   $("automatic").disabled = $("add-mask").disabled = !open;
   const unsure = !busy && cut.masks[cut.chosen]?.score < UNSURE;
-  say($("cut-hint"), unsure ? UNSURE_WORDS : tools.hint());
-  $("cut-hint").classList.toggle("unsure", unsure);
+  const hint = $("cut-hint");
+  say(hint, asking ? "Cutting…" : unsure ? UNSURE_WORDS : tools.hint());
+  hint.classList.toggle("late", asking !== null);
+  hint.classList.toggle("unsure", unsure);
   $("add-to-canvas").disabled = busy || adding || cut.masks.length === 0;
   $("photo").setAttribute("aria-busy", String(busy));
-  $("cut-hint").hidden = !open || (cut.strokes.length > 0 && !unsure);
+  hint.hidden = !open || (cut.strokes.length > 0 && !unsure && !asking);
   $("candidates").hidden = cut.masks.length < 2;
   keyed($("candidate-list"), cut.masks, (mask) => mask.id, (mask) => candidate(mask, cut.masks.indexOf(mask) + 1, () => choose(mask)), (button, mask) => {
     button.setAttribute("aria-pressed", String(cut.masks[cut.chosen] === mask));
@@ -279,6 +281,7 @@ async function setStrokes(strokes, { chosen = 0, retry = true, last = null } = {
   if (!before.pending && !steps.known(open.id, before.strokes)) steps.learn(open.id, before.strokes, before.masks); // of an earlier visit
   asking?.control.abort();
   asking = null;
+  dismiss("cut"); // it was about the mark before
   const known = steps.known(open.id, strokes);
   const mine = known ? null : (asking = steps.request(open.id, strokes)); // sent before the page is updated
   if (strokes.length <= before.strokes.length) drawn = ""; // the overlay may show a stroke that was undone
@@ -291,7 +294,8 @@ async function setStrokes(strokes, { chosen = 0, retry = true, last = null } = {
     asking = null;
     dismiss("click");
     change((now) => (now.cuts[open.id] = { strokes, masks, chosen }));
-    if (!masks.length) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.");
+    const found = masks.length || strokes.at(-1)?.kind === "find"; // the field says what words did not find
+    if (!found) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.", { key: "cut" });
     else if (open.id === desk.photo) tellArea();
   } catch (problem) {
     if (problem.name === "AbortError") return;
@@ -303,7 +307,7 @@ async function setStrokes(strokes, { chosen = 0, retry = true, last = null } = {
       change((now) => (now.cuts[open.id] = before));
     }
     if (problem.code === "not_found") goneFromServer(open);
-    else sorry(problem);
+    else sorry(problem, { key: "cut" });
   }
 }
 

@@ -1,23 +1,29 @@
 // Undo and redo.
 
 const DEPTH = 60;
-const ONE_EDIT_MS = 1000; // changes with the same mark that follow each other faster are one step
+const ONE_EDIT_MS = 1000; // changes with the same mark that follow each other faster are one step, or that one press makes
+
+let press = 0; // the press of a pointer that is under way: a number of its own, or 0
+let presses = 0;
+addEventListener("pointerdown", () => (press = ++presses), true);
+for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => (press = 0), true);
 
 /** The undo steps of a state. `read()` returns a copy of the state, and `write(copy)` restores it. */
 export class History {
   #undos = [];
   #redos = [];
-  #last = { mark: null, at: 0 };
+  #last = { mark: null };
 
   constructor(read, write) {
     Object.assign(this, { read, write });
   }
 
-  /** Save the state before it changes. Changes with one `mark` (a field's name) in quick succession are one step. */
+  /** Save the state before it changes. Changes with one `mark` (a field's name) in quick succession, or in one drag, are one step. */
   remember(mark = null) {
-    const now = performance.now();
-    const same = mark !== null && mark === this.#last.mark && now - this.#last.at < ONE_EDIT_MS && this.#undos.length > 0;
-    this.#last = { mark, at: now };
+    const at = performance.now();
+    const last = this.#last;
+    const same = mark !== null && mark === last.mark && (at - last.at < ONE_EDIT_MS || (press && press === last.press)) && this.#undos.length > 0;
+    this.#last = { mark, at, press };
     this.#redos = [];
     if (same) return;
     this.#undos.push(this.read());
@@ -26,7 +32,7 @@ export class History {
 
   /** Forget all steps, because another state takes this one's place. */
   clear() {
-    [this.#undos, this.#redos, this.#last] = [[], [], { mark: null, at: 0 }];
+    [this.#undos, this.#redos, this.#last] = [[], [], { mark: null }];
   }
 
   get canUndo() {
@@ -45,36 +51,5 @@ export class History {
     this.#last.mark = null;
     to.push(this.read());
     this.write(from.pop());
-  }
-}
-
-/** The undo steps of deeds that happen on a server or in a list: each one knows how to undo and to repeat itself. */
-export class Deeds {
-  #undos = [];
-  #redos = [];
-
-  /** Note a deed that was done: {undo, redo}, two functions. */
-  done(deed) {
-    this.#undos.push(deed);
-    this.#redos = [];
-    if (this.#undos.length > DEPTH) this.#undos.shift();
-  }
-
-  get canUndo() {
-    return this.#undos.length > 0;
-  }
-
-  get canRedo() {
-    return this.#redos.length > 0;
-  }
-
-  undo = () => this.#go(this.#undos, this.#redos, "undo");
-  redo = () => this.#go(this.#redos, this.#undos, "redo");
-
-  #go(from, to, way) {
-    const deed = from.pop();
-    if (!deed) return;
-    to.push(deed);
-    deed[way]();
   }
 }

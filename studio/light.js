@@ -44,7 +44,7 @@ export function open(toTab) {
     focusTip();
   });
   for (const [name, field] of SHARES) {
-    $(name).addEventListener("input", ({ target }) => set({ [name]: Number(target.value) ? { [field]: Number(target.value) / 100 } : null }));
+    $(name).addEventListener("input", ({ target }) => set({ [name]: Number(target.value) ? { [field]: Number(target.value) / 100 } : null }, name));
   }
 }
 

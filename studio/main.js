@@ -105,6 +105,7 @@ function wireTabs() {
   for (const name of STEPS) {
     $(`tab-${name}`).addEventListener("click", () => {
       message = ""; // it was about the step before
+      for (const key of ["cut", "generate"]) dismiss(key);
       showStatus();
       go(name);
     });

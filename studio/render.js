@@ -128,7 +128,7 @@ function showBrief() {
   $("soft").hidden = !painted || by <= SOFT_ABOVE || Boolean(now?.capabilities.upscaler);
   say($("soft"), `The canvas enlarges ${paintsProduct(desk) ? "the picture" : "the scene"} about ${Math.round(by)} times. It looks soft; the product ${paintsProduct(desk) ? "too" : "stays sharp"}.`);
   $("unpainted").hidden = painted;
-  $("painted-fields").hidden = !painted;
+  $("painted-fields").hidden = $("painted-numbers").hidden = !painted;
   const ground = desk.background.startsWith("#") ? `the colour ${desk.background}` : desk.background;
   say($("unpainted-words"), `The background is ${ground}: no scene is painted, so there is one picture, without prompt and seed.`);
 }

@@ -24,7 +24,7 @@ let drawing = null;
 let at = null; // the brush's place, in pixels of the picture
 let radius = 0;
 let frame = null; // the canvas around the picture, with its handles
-let job = null; // {id, key} of the touch-up that runs
+let job = null; // {id, key, of} of the touch-up that runs, of the version `of`; without `id` while it is sent
 let readPrompt = () => {}; // names the words of the prompt that the engine would leave out
 
 /** Open the dialog for a picture and its shot's entry. */
@@ -185,7 +185,7 @@ function show() {
   const [across, down] = [Math.max(0, LONGEST_PX - width), Math.max(0, LONGEST_PX - height)];
   frame.lay(image, { left, top, right, bottom }, { left: left + across, right: right + across, top: top + down, bottom: bottom + down });
   $("touch-strength").disabled = grows;
-  $("touch-bar").hidden = $("touch-cancel").hidden = !job;
+  $("touch-bar").hidden = $("touch-cancel").hidden = !job?.id;
   $("touch-go").disabled = Boolean(job) || !(strokes.length || grows);
   $("touch-undo").disabled = !strokes.length;
   $("touch-redo").disabled = !undone.length;
@@ -223,6 +223,7 @@ function draw() {
 }
 
 async function repaint() {
+  if (job) return;
   say($("touch-problem"), "");
   const canvas = margins();
   const grows = Object.values(canvas).some(Boolean);
@@ -234,17 +235,22 @@ async function repaint() {
     ...($("touch-product").checked ? { product: true } : {}),
   };
   const key = store.randomId();
+  job = { key, of: image.id };
+  say($("touch-state"), "Sending…");
+  show();
   try {
     const accepted = await send(image.id, body, key);
     keepEntry(key, accepted);
-    job = { id: accepted.id, key };
+    job.id = accepted.id;
     say($("touch-state"), "Waiting for its turn…");
     progress({ step: 0, steps: 1 });
     ended(accepted.id, progress).then(made);
-    show();
   } catch (problem) {
+    job = null;
+    say($("touch-state"), "");
     trouble(problem);
   }
+  show();
 }
 
 /** Put the touch-up among this browser's shots, with the layout that it has on a larger canvas. */
@@ -263,9 +269,10 @@ function progress({ step, steps }) {
 }
 
 function made(shot) {
-  const key = job.key;
+  const { key, of } = job;
   job = null;
-  if (shot.status === "done") {
+  if (shot.status === "done" && image.id !== of) say($("touch-state"), "The touch-up of the other picture is ready.");
+  else if (shot.status === "done") {
     take(shot.images[0], store.entry(key) ?? entry);
     say($("touch-state"), `Version ${image.version} is ready.`);
     versions();

@@ -195,6 +195,7 @@ def dry_run_answer(made: Planned) -> DryRunAnswer:
     return DryRunAnswer(
         ok=not problems,
         rows=made.read.items_total,
+        searched=made.plan.searched,
         shots=made.plan.shots,
         pictures=made.plan.pictures,
         deliveries=made.plan.deliveries,

@@ -33,6 +33,7 @@ _FORMS = (
     {"sheet", "photos"},
     {"manifest", "photos"},
 )
+_FORM_RULE = "the parts `sheet` and `look`, or `photos` with a `sheet` or a `manifest`"
 _Side = Annotated[int, Field(gt=0, le=1_000_000)]
 _PHOTOS = TypeAdapter(dict[str, tuple[_Side, _Side] | None])
 
@@ -91,7 +92,7 @@ async def sent_manifest(request: Request, asked: AskedLook) -> SentManifest:
         return _of_form(await _parts(request), asked)
     media_type = _TYPES.get(sent)
     if media_type is None:
-        rule = f"a manifest must be one of {', '.join(_TYPES)}, or a form with the parts sheet and look"
+        rule = f"a manifest must be one of {', '.join(_TYPES)}, or multipart/form-data with {_FORM_RULE}"
         raise UnsupportedMedia("body_type", f"{rule}, got {sent[:60] or 'no type'!r}; send its content-type")
     return _sent(await json_bytes(request, MAX_MANIFEST_BYTES), media_type, asked)
 
@@ -131,8 +132,7 @@ class _Part(NamedTuple):
 async def _parts(request: Request) -> dict[str, _Part]:
     async with request.form(max_files=3, max_fields=3, max_part_size=MAX_MANIFEST_BYTES) as form:
         if set(form.keys()) not in _FORMS:
-            rule = "a form must have the parts `sheet` and `look`, or `photos` with a `sheet` or a `manifest`"
-            raise BadInput("invalid_request", f"{rule}, got {sorted(form.keys())}; send them")
+            raise BadInput("invalid_request", f"a form must have {_FORM_RULE}, got {sorted(form.keys())}; send them")
         found = {}
         for name in form:
             part = form[name]

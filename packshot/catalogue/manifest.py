@@ -22,7 +22,7 @@ from packshot.catalogue.sheet import FORMULA, SCIENTIFIC, adapter_of, problem, r
 from packshot.contract.catalogue import Axis, Item, Manifest, RowProblem
 from packshot.contract.requests import ProofIn
 from packshot.delivery.naming import check_gtin
-from packshot.delivery.presets import fill_for, preset_named
+from packshot.delivery.presets import demands_white, fill_for, preset_named
 from packshot.errors import BadInput
 
 MediaType = Literal["application/json", "application/yaml", "text/csv"]
@@ -88,8 +88,9 @@ def frame_of(
 ) -> dict[str, Any]:
     """The axes and deliveries of a sheet: scenes as NAME=TEXT, presets as NAME, or NAME=white for a plain picture.
 
-    A channel that demands a share of the frame gets it: these deliveries have a `fill` of their own. `style` is an id,
-    and each adapter an id or ID:SCALE; they join the defaults of `base`, to which the result is added.
+    A channel that demands a share of the frame gets it: these deliveries have a `fill` of their own. A white picture
+    for a channel that demands pure white has no shadow. `style` is an id, and each adapter an id or ID:SCALE; they join
+    the defaults of `base`, to which the result is added.
 
     Raises BadInput `bad_usage` for another form.
     """
@@ -121,8 +122,11 @@ def _delivery(text: str, of: int) -> dict[str, Any]:
     template = "{sku}-{n:02}.{ext}" if of == 1 else "{sku}-{preset}-{n:02}.{ext}"
     delivery: dict[str, Any] = {"preset": name, "name": template, **({"scene": plain} if plain else {})}
     with suppress(BadInput):  # the plan tells of a preset that does not exist
-        if fill := fill_for(preset_named(name)):
+        preset = preset_named(name)
+        if fill := fill_for(preset):
             delivery["fill"] = fill
+        if plain.lower() == "white" and demands_white(preset):
+            delivery["shadow"] = {"mode": "none"}
     return delivery
 
 

@@ -21,7 +21,7 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.requests import MAX_SEED, ShadowIn
 from packshot.contract.shot_spec import rows_per_step
 from packshot.delivery.naming import NameTemplate, collision_key, parse_template
-from packshot.delivery.presets import fill_for, preset_named
+from packshot.delivery.presets import demands_white, fill_for, preset_named
 from packshot.errors import BadInput
 from packshot.models.packs.framing import window_steps
 
@@ -117,7 +117,8 @@ class Plan:
     """A catalogue's work. `rows` are those without a problem, and `problems` those of the manifest and of the plan.
 
     `warnings` refuse nothing: they say which files a channel's rules will probably refuse. The server adds the words
-    that its detector and its engine ignore.
+    that its detector and its engine ignore. `searched` are the rows whose product words must find: one without it is
+    skipped, so the other counts are the most that can come.
     """
 
     rows: int
@@ -128,6 +129,7 @@ class Plan:
     device_s: float
     problems: tuple[RowProblem, ...]
     warnings: tuple[RowProblem, ...] = ()
+    searched: int = 0
 
     def exceeds(self, manifest: Manifest) -> bool:
         """Whether the plan is larger than the manifest's budget."""
@@ -237,8 +239,15 @@ def plan(read: Read, costs: Costs) -> Plan:
         rule = f"the plan must stay within the budget ({budget.images or 'any'} pictures, {budget.device_s or 'any'} s)"
         problems.append(problem(None, None, "budget", got, rule, "Raise it, drop rows, or pause on exceeding it."))
     every = (*read.problems, *sorted(problems, key=lambda one: one.row or 0))
-    warned = tuple(_small_fills(manifest))
-    return Plan(len(manifest.items), shots, pictures, painted, deliveries, device_s, every, warned)
+    warned = tuple(_unmet(manifest))
+    searched = sum(_searched(item, manifest.defaults.find) for item in manifest.items)
+    return Plan(len(manifest.items), shots, pictures, painted, deliveries, device_s, every, warned, searched)
+
+
+def _searched(item: Item, default_find: str | None) -> bool:
+    """Whether words must find the product in a photo of the row (`Cutter.cut`)."""
+    by_words = (index > 0 or item.mask is None for index, (view, _) in enumerate(item.views()) if view != "detail")
+    return bool(item.find or default_find) and any(by_words)
 
 
 def file_values(item: Item, variant: Variant, entry: Deliver, view: str, n: int) -> dict[str, str | int]:
@@ -279,8 +288,8 @@ def _deliver_problems(manifest: Manifest) -> Iterator[RowProblem]:
         yield problem(None, None, "defaults.relight", "match", rule, remedy, "relight_refused")
 
 
-def _small_fills(manifest: Manifest) -> Iterator[RowProblem]:
-    """Entries whose products span less of the frame than their channel demands."""
+def _unmet(manifest: Manifest) -> Iterator[RowProblem]:
+    """Entries whose channel refuses all their files: the products span too little of the frame, or have a shadow."""
     for at, entry in enumerate(manifest.deliver):
         try:
             preset = preset_named(entry.preset)
@@ -292,6 +301,11 @@ def _small_fills(manifest: Manifest) -> Iterator[RowProblem]:
             rule = f"{entry.preset} {does} products that span less than {preset.fill_min:g} of the frame"
             remedy = f"Give this entry fill: {fill_for(preset):g}; it then has a picture of its own."
             yield problem(None, None, f"deliver.{at}.fill", fill, rule, remedy, "preset_unmet")
+        shadow = (entry.shadow or manifest.defaults.shadow).mode
+        if entry.scene is not None and demands_white(preset) and shadow != "none":
+            rule = f"{entry.preset} refuses shadows, because the background must be exactly white"
+            remedy = "Give this entry shadow: {mode: none}; it then has a picture of its own."
+            yield problem(None, None, f"deliver.{at}.shadow", shadow, rule, remedy, "preset_unmet")
 
 
 def _templates(manifest: Manifest, problems: list[RowProblem]) -> dict[int, NameTemplate]:

@@ -28,6 +28,7 @@ _META = "meta."
 SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 FORMULA = "=+-@"
 """The characters with which a spreadsheet takes a cell for a formula."""
+_FORMS = {"box": "Write it as 120;80;900;640.", "points": "Write them as 420;310, or 420;310;500;360."}
 _NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 
 
@@ -110,7 +111,8 @@ def _item_of(names: list[str], cells: list[str], number: int) -> tuple[dict[str,
         try:
             _put(item, name, cell)
         except ValueError as error:
-            problems.append(problem(number, sku, name, cell, str(error), "See docs/agency.md for the column's form."))
+            remedy = _FORMS.get(name, "See docs/agency.md for the column's form.")
+            problems.append(problem(number, sku, name, cell, str(error), remedy))
     return item, problems
 
 

@@ -350,6 +350,7 @@ def _answer(made: Plan, manifest: Manifest | None, items_total: int) -> DryRunAn
     return DryRunAnswer(
         ok=not made.problems,
         rows=items_total,
+        searched=made.searched,
         shots=made.shots,
         pictures=made.pictures,
         deliveries=made.deliveries,
@@ -368,11 +369,13 @@ def _print(answer: DryRunAnswer) -> None:
         _print_problems(answer.problems, answer.problems_total)
     _print_warnings(answer)
     time = f"{answer.device_s:.1f} s" if answer.device_s < 60 else f"{answer.device_s / 60:.1f} min"
+    most = "up to " if answer.searched or answer.problems else ""
     rows_of_plan = [
         ("rows", answer.rows),
-        ("shots", answer.shots),
-        ("pictures", answer.pictures),
-        ("files for channels", answer.deliveries),
+        ("rows found by words, else skipped", answer.searched),
+        ("shots", f"{most}{answer.shots}"),
+        ("pictures", f"{most}{answer.pictures}"),
+        ("files for channels", f"{most}{answer.deliveries}"),
         ("time on one device", f"{time}, {answer.basis}"),
         ("budget", "exceeded" if answer.budget.exceeded else "kept"),
     ]

@@ -279,6 +279,11 @@ class DryRunAnswer(Answer):
 
     ok: bool = Field(description="Whether the manifest has no problem.")
     rows: int
+    searched: int = Field(
+        0,
+        description="Rows whose product is found by words (`find`). Such a row is skipped when they find nothing, so "
+        "there may be fewer shots, pictures and deliveries.",
+    )
     shots: int
     pictures: int = Field(
         description="Pictures that are painted or composed at most: dropped ones of `best_of` and all retries included."

@@ -97,6 +97,11 @@ def preset_named(name: str) -> Preset:
     raise BadInput("unknown_preset", f"a preset must be one of {known}, got {name[:60]!r}; GET /v1/presets lists them")
 
 
+def demands_white(preset: Preset) -> bool:
+    """Whether the channel refuses a file whose background is not exactly white: also one with a shadow."""
+    return preset.background == "white" and preset.severity_of("background") == "refuse"
+
+
 def fill_for(preset: PresetInfo) -> float:
     """The `fill` with which products span as much of the frame as the channel demands; 0 if it demands nothing."""
     return 0.0 if preset.fill_min is None else round(min(1.0, preset.fill_min + FILL_ABOVE), 2)

@@ -381,10 +381,10 @@ def test_catalogues_of_another_tenant_do_not_exist(api: Api) -> None:
 
 
 def test_a_manifest_of_another_type_or_over_the_limit_is_refused(api: Api) -> None:
-    assert code_of(api.http.post("/v1/catalogues", content=b"x", headers={"content-type": "text/plain"})) == (
-        415,
-        "body_type",
-    )
+    text = api.http.post("/v1/catalogues", content=b"x", headers={"content-type": "text/plain"})
+    assert code_of(text) == (415, "body_type")
+    for named in ("multipart/form-data", "`look`", "`photos` with a `sheet` or a `manifest`"):
+        assert named in text.json()["detail"]
     assert code_of(api.http.post("/v1/catalogues", content=bytes(600 * 1024), headers=YAML)) == (413, "body_too_large")
     named = api.http.post("/v1/catalogues?scene=a=b", json=manifest())
     assert code_of(named) == (422, "invalid_request")

@@ -163,6 +163,11 @@ def test_a_cell_that_cannot_be_used_is_told(row: str, problem: tuple[int, str, s
     assert problem in told(sheet(f"sku,photo,box,meta.gtin14\n{row}\nB,b.jpg,,\n"))
 
 
+def test_the_remedy_of_a_box_shows_how_one_is_written() -> None:
+    [found] = read_manifest(b"sku,photo,box\nA,a.jpg,1 2 3 4\n", "text/csv", frame={"name": "x"}).problems
+    assert (found.column, found.remedy) == ("box", "Write it as 120;80;900;640.")
+
+
 def test_columns_skus_and_scenes_are_checked() -> None:
     assert told(sheet("sku,photo,price,sku\nA,a.jpg,3,\n"))[:2] == [
         (1, "price", "invalid_request"),

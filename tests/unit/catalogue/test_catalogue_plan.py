@@ -105,6 +105,16 @@ def test_best_of_paints_more_and_views_count_for_themselves() -> None:
     assert (made.shots, made.pictures, made.deliveries) == (4, 16, 4)
 
 
+def test_rows_whose_product_words_must_find_are_counted() -> None:
+    by_words = {"sku": "A", "photo": "a.jpg", "find": "mug"}
+    masked = {"sku": "B", "photo": "b.jpg", "mask": "b.png"}
+    views = [{"view": "front", "photo": "c.jpg"}, {"view": "side", "photo": "d.jpg"}]
+    turned = {"sku": "C", "photos": views, "mask": "c.png"}
+    assert planned([by_words, masked]).searched == 1
+    assert planned([by_words, masked, turned], defaults={"find": "cup"}).searched == 2
+    assert planned([masked]).searched == 0
+
+
 def test_retries_cost_their_upper_bound() -> None:
     once, again = (planned(defaults=more) for more in ({}, {"retry": {"max": 2, "on": ["floating"]}}))
     assert (again.shots, again.painted) == (once.shots, 3 * once.painted)
@@ -154,16 +164,29 @@ def test_a_fill_that_a_channel_will_refuse_is_warned_of() -> None:
         {"preset": "amazon-main", "scene": "white", "fill": 0.88, "name": "{sku}-b.{ext}"},
         {"preset": "shopify", "name": "{sku}-c-{scene}.{ext}"},
     ]
-    made = planned(deliver=deliver, defaults={"fill": 0.7})
+    made = planned(deliver=deliver, defaults={"fill": 0.7, "shadow": {"mode": "none"}})
     assert made.problems == ()
     assert [(one.column, one.value, one.code) for one in made.warnings] == [("deliver.0.fill", "0.7", "preset_unmet")]
     assert "less than 0.85 of the frame" in made.warnings[0].rule
     assert "fill: 0.88" in made.warnings[0].remedy
-    assert planned(deliver=deliver, defaults={"fill": 0.9}).warnings == ()
+    assert planned(deliver=deliver, defaults={"fill": 0.9, "shadow": {"mode": "none"}}).warnings == ()
 
 
-def test_a_channel_that_is_only_named_gets_the_fill_that_it_demands() -> None:
+def test_a_shadow_that_a_channel_will_refuse_is_warned_of() -> None:
+    deliver: list[dict[str, Any]] = [
+        {"preset": "amazon-main", "scene": "white", "name": "{sku}-a.{ext}"},
+        {"preset": "amazon-main", "scene": "white", "shadow": {"mode": "none"}, "name": "{sku}-b.{ext}"},
+        {"preset": "ebay", "scene": "white", "name": "{sku}-c.{ext}"},
+    ]
+    made = planned(deliver=deliver, defaults={"fill": 0.9})
+    assert [(one.column, one.value) for one in made.warnings] == [("deliver.0.shadow", "contact")]
+    assert "shadow: {mode: none}" in made.warnings[0].remedy
+
+
+def test_a_channel_that_is_only_named_gets_the_fill_that_it_demands_and_no_shadow_on_pure_white() -> None:
     assert frame_of((), ["amazon-main=white"])["deliver"][0]["fill"] == 0.88
+    assert frame_of((), ["amazon-main=white"])["deliver"][0]["shadow"] == {"mode": "none"}
+    assert "shadow" not in frame_of((), ["ebay=white"])["deliver"][0]
     assert "fill" not in frame_of((), ["shopify"])["deliver"][0]
     assert planned(**frame_of((), ["amazon-main=white", "tiktok-shop=white"])).warnings == ()
     with_typo = planned(**frame_of((), ["amazonn"]))

@@ -64,7 +64,7 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
         "Correct the problems, and drop the folder again, or leave their rows out."
     )
     page.get_by_label("Leave rows with problems out").check()
-    expect(page.locator(".facts")).to_contain_text("4SKUs4pictures4files")
+    expect(page.locator(".facts")).to_contain_text("4SKUsup to 4picturesup to 4files")
     assert violations(page) == []
     assert overlapping(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
@@ -163,6 +163,17 @@ def test_a_row_whose_photo_is_not_there_is_left_out_and_the_rest_runs(
     expect(left_out).to_contain_text("photos/gone.png")
 
 
+def test_a_plan_says_that_rows_found_by_words_may_be_left_out(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    (folder / "catalogue.csv").write_text("sku;photo;find\nMUG-1;photos/mug.png;mug\nMUG-2;photos/red.png;\n")
+    page = visit().page("new", "/catalogues")
+    page.get_by_label("Pick a folder").set_input_files(folder)
+    page.get_by_label("Words of scene 1").fill("on a marble table")
+    page.get_by_label("eBay", exact=False).first.check()
+    expect(page.locator(".facts")).to_contain_text("2SKUsup to 2picturesup to 2files")
+    expect(page.locator("#figures")).to_contain_text("The product of 1 SKU is found by words.")
+
+
 def test_a_manifest_in_yaml_is_planned_with_the_files_at_hand(visit: Callable[..., Visit], tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     (folder / "catalogue.csv").unlink()
@@ -197,10 +208,15 @@ def test_photos_too_small_for_a_channel_are_named_before_any_is_sent(
     page.on("request", lambda request: sent.append(request.method) if request.method == "PUT" else None)
     page.get_by_label("Pick a folder").set_input_files(folder)
     page.get_by_label("Amazon", exact=False).first.check()
-    warnings = page.locator("#figures .note", has_text="are enlarged more than")
-    expect(warnings).to_have_count(7)
+    expect(page.locator("#figures .note")).to_contain_text("7 rows have warnings.")
+    rows = page.locator("table tbody tr")
+    expect(rows).to_have_count(9)
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(rows).to_have_count(7)
     for name in ("deep", "plain", "flat", "moving", "lossy", "exact", "clear"):
-        expect(page.locator("#figures .note", has_text=f"{name}: ")).to_have_count(1)
+        expect(rows.filter(has_text=name)).to_contain_text("are enlarged more than")
+    page.get_by_role("button", name="All rows").click()
+    expect(rows.filter(has_text="large.jpg")).to_contain_text("Fine")
     assert sent == []
 
 

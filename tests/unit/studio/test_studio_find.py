@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from packshot.types import Detection
 from tests.browser.light import Light
@@ -88,10 +88,25 @@ def test_an_answer_about_typed_words_that_comes_late_hides_nothing_of_what_was_f
     expect(status).to_have_text(found)
 
 
+def test_a_cut_that_takes_time_says_so_and_its_alert_leaves_with_the_step(page: Page) -> None:
+    waiting: list[Route] = []
+    page.route("**/masks", lambda route: waiting.append(route))
+    with page.expect_request("**/masks"):
+        page.get_by_role("button", name="Automatic").click()
+    expect(page.locator("#cut-hint")).to_have_text("Cutting…")
+    waiting[0].fulfill(json={"masks": []})
+    alert = page.locator(".alert", has_text="Nothing was found there.")
+    expect(alert).to_be_visible()
+    expect(page.locator("#cut-hint")).to_be_hidden()
+    page.get_by_role("tab", name="Place").click()
+    expect(alert).to_have_count(0)
+
+
 def test_nothing_found_says_so_and_a_box_says_where(page: Page) -> None:
     find(page, "lamp")
     expect(page.locator("#find [role=status]")).to_contain_text("Nothing in the photo is 'lamp'")
     expect(page.get_by_role("button", name="Add to canvas")).to_be_disabled()
+    expect(page.get_by_role("alert").filter(visible=True)).to_have_count(0)  # once is enough
     find(page, "giraffe")
     expect(page.locator("#find [role=status]")).to_contain_text("must name a product that the detector knows")
     page.get_by_role("button", name="Clear").click()

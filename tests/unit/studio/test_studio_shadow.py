@@ -85,6 +85,19 @@ def test_arrows_turn_and_lengthen_it_and_undo_takes_it_back(page: Page) -> None:
     expect(tip).to_have_attribute("aria-valuetext", "as the scene's light says, length 0.8")
 
 
+def test_a_drag_that_pauses_is_one_undo_step(page: Page) -> None:
+    """Each look at the clock is two seconds later."""
+    page.evaluate("() => { let now = performance.now(); performance.now = () => (now += 2000); }")
+    drag_to(page, right=-1.0, back=1.0)
+    tip = tip_of(page)
+    expect(tip).to_have_attribute("aria-valuetext", "315 degrees, length 1.4")
+    drag_to(page, right=1.0, back=-1.0)
+    tip.press("Control+z")
+    expect(tip).to_have_attribute("aria-valuetext", "315 degrees, length 1.4")
+    tip.press("Control+z")
+    expect(tip).to_have_attribute("aria-valuetext", "as the scene's light says, length 0.8")
+
+
 def test_the_handle_goes_with_the_product_and_with_the_shadow(page: Page) -> None:
     before = tip_of(page).bounding_box()
     page.locator("#board").press("Shift+ArrowLeft")

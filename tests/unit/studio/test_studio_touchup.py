@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.api_graph import running
 from tests.browser.light import STUDIO
@@ -70,6 +70,20 @@ def test_a_marked_corner_is_repainted_and_the_version_before_comes_back(page: Pa
     page.get_by_role("button", name="Version 1: go back to it").click()
     expect(page.locator("#touch-state")).to_have_text("Version 1 counts again.")
     expect(page.get_by_role("button", name="Version 1, the one that counts")).to_be_visible()
+
+
+def test_a_repaint_that_is_being_sent_is_not_sent_again(page: Page) -> None:
+    sent: list[Route] = []
+    page.route("**/touchups", lambda route: sent.append(route))
+    brush(page)
+    repaint = page.get_by_role("button", name="Repaint")
+    page.evaluate("for (let press = 0; press < 2; press++) document.querySelector('#touch-form').requestSubmit()")
+    expect(repaint).to_be_disabled()
+    expect(page.locator("#touch-state")).to_have_text("Sending…")
+    assert len(sent) == 1
+    sent[0].abort()
+    expect(page.locator("#touch-problem")).to_contain_text("does not answer")
+    expect(repaint).to_be_enabled()
 
 
 def test_margins_make_the_picture_larger(page: Page) -> None:
