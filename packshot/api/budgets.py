@@ -39,7 +39,7 @@ router = APIRouter(prefix="/v1", tags=["budgets"], responses=keyed_problems_json
 Admin = Annotated[str, Depends(admin)]
 
 RATE_LIMIT = {
-    "ratelimit": "What is left of each budget (`r`), and the seconds until it is new (`t`). Absent without budgets.",
+    "ratelimit": "What is left of each budget (`r`), and the seconds until it resets (`t`). Absent without budgets.",
     "ratelimit-policy": "Each budget (`q`), and its period in seconds (`w`). Absent without budgets.",
 }
 """The descriptions of the headers, for the OpenAPI document."""

@@ -236,7 +236,7 @@ class Batch:
                 try:
                     made = self._patiently(partial(self._client.download, image.url, preset=preset))
                 except BadInput as error:
-                    detail = f"{path.name} is no {preset}: {error.detail}"
+                    detail = f"{path.name} does not meet {preset}: {error.detail}"
                     outcome.failures.append({"image": image.id, "code": error.code, "detail": detail})
                     continue
                 delivered = self._results.keep_delivery(source.name, number, image.seed, preset, made)

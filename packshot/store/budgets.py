@@ -242,6 +242,6 @@ def _refused(spending: Spending, asked: float) -> BudgetSpent:
         return BudgetSpent("budget_spent", f"{rule}; wait until a shot ends", retry_after_s=BUSY_RETRY_S)
     return BudgetSpent(
         "budget_spent",
-        f"{rule}; the budget is new at {spending.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask the operator for more",
+        f"{rule}; the budget resets at {spending.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask the operator for more",
         retry_after_s=spending.resets_in_s,
     )
