@@ -40,7 +40,6 @@ EVERY_S = 1.0
 
 STATE = "packshot-catalogue.json"
 MANIFEST = "manifest.csv"
-SHOWN_ROWS = 20
 
 
 @dataclass(frozen=True)
