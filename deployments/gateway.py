@@ -94,7 +94,7 @@ class GatewayDeployment:
         """Return `uploads`, those that are decoded or wait for it, and `cores`, the processor time in use. Serve polls
         it for the policy of cluster/autoscaling.py."""
         services: Services = self._app.state.services
-        return {"uploads": float(services.decode_turns.requests), "cores": self._cores()}
+        return {"uploads": float(services.decode_queue.requests), "cores": self._cores()}
 
     def check_health(self) -> None:
         if self._producing is not None:
