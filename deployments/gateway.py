@@ -36,7 +36,7 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
 @serve.deployment(
     name="gateway",
-    max_ongoing_requests=4096,  # far more than the requests that last (packshot.api.places), so that others find room
+    max_ongoing_requests=4096,  # far above the limits of lasting requests (api/concurrency_limit.py): others find room
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 64},
     ray_actor_options={"num_cpus": 0.2},
     health_check_period_s=5,

@@ -45,13 +45,13 @@ from packshot.api import (
     webhooks,
     words,
 )
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.api.decoding import Decoder
 from packshot.api.downloads import bucket_origin
 from packshot.api.fair_queue import FairQueue
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.openapi import openapi_json
-from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
 from packshot.api.rate_limit import RateLimit
 from packshot.api.request_log import RequestLog
@@ -94,8 +94,8 @@ def create_app(
     )
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     training_watch = Watch(store.trainings, graph)
-    streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
-    archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
+    streams = ConcurrencyLimit(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
+    archives = ConcurrencyLimit(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     public = RateLimit(settings.public_verify)
     app.state.services = Services(
         store, graph, decoder, settings, meter, decoding, large, watch, training_watch, streams, archives, public

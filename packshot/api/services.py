@@ -10,10 +10,10 @@ from typing import Annotated, Any, TypeVar
 import anyio.to_thread
 from fastapi import Depends, Request
 
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.api.decoding import Decoder
 from packshot.api.fair_queue import FairQueue
 from packshot.api.graph import Graph
-from packshot.api.places import Places
 from packshot.api.rate_limit import RateLimit
 from packshot.api.watch import Watch
 from packshot.meter import Meter
@@ -58,8 +58,8 @@ class Services:
     large_queue: FairQueue
     watch: Watch[ShotRecord]
     training_watch: Watch[TrainingMark]
-    streams: Places
-    archives: Places
+    streams: ConcurrencyLimit
+    archives: ConcurrencyLimit
     public_limit: RateLimit
 
 

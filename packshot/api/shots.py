@@ -89,7 +89,7 @@ async def answer_when_accepted(
         shot = await accept()
         await tell_limits(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
-    with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
+    with services.streams.slot(tenant.id):  # before the shot is stored: a refused request stores nothing
         shot = await accept()
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))

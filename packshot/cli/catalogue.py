@@ -89,7 +89,7 @@ def plan(
 ) -> None:
     """Check a catalogue and count what it would make. Nothing is uploaded, stored or painted.
 
-    Every problem is told by row and column. Exits with 2 when there is one. Without --host no server is needed, and
+    Every problem is listed by row and column. Exits with 2 when there is one. Without --host no server is needed, and
     times are assumed; a server knows its own URLs, photos and times."""
     from packshot.catalogue.small_photos import warned
 
