@@ -152,7 +152,7 @@ def run(
         print_warnings(planned)
         skip = on_problem == "skip"
         made = one.make(_manifest_file(local, skip=skip), manifest, skip=skip)
-        progress.tell(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
+        progress.print(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
         one.upload(made, local.folder)
         if made.state in ("draft", "paused"):
             one.start(made)

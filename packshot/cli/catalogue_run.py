@@ -110,7 +110,7 @@ class CatalogueRun:
             except (BadInput, UnsupportedMedia) as error:
                 with lock:
                     self.refused.append((path, error))
-                self._progress.tell(f"{path}: {error.detail} [{error.code}]")
+                self._progress.print(f"{path}: {error.detail} [{error.code}]")
             with lock:
                 sent += 1
                 self._progress.update("photos", f"{sent}/{total} sent, {clock.words(sent, total)}", sent, total)
@@ -168,7 +168,7 @@ class CatalogueRun:
                 for row in self._retry_while_busy(lambda: list(self._client.catalogues.rows(catalogue_id, "failed"))):
                     if (row.row, row.attempt) not in reported:
                         reported.add((row.row, row.attempt))
-                        self._progress.tell(f"row {row.row}, {row.sku}: {row.detail} [{row.code}]")
+                        self._progress.print(f"row {row.row}, {row.sku}: {row.detail} [{row.code}]")
             state = f"{ended}/{now.rows} rows, {now.counts.failed} failed, {clock.words(ended, now.rows)}"
             self._progress.update("rows", state, ended, now.rows)
             if now.state != "running":

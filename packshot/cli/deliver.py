@@ -67,7 +67,7 @@ def _one(client: Client, image: str, entry: DeliverIn, out: Path) -> dict[str, o
             [made] = client.deliver(image, [entry])
             data = client.download(made.url)
     except PackshotError as error:
-        message = f"no {entry.preset}: {error.detail} [{error.code}]"
+        message = f"not delivered to {entry.preset}: {error.detail.removeprefix('deliver[0]: ')} [{error.code}]"
         if error.code == "not_served" and entry.reframe is None:
             message += "; add --reframe"
         return row | {"state": "failed", "code": error.code, "message": message}

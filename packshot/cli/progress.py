@@ -87,7 +87,7 @@ class Progress:
                 self._said_at[key] = time.monotonic()
                 self._console.print(f"packshot: {key}: {state}", markup=False, soft_wrap=True)
 
-    def tell(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Print a line at once, above the bars."""
         with self._lock:
             self._console.print(f"packshot: {line}", markup=False, soft_wrap=True)
