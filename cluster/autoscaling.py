@@ -3,15 +3,15 @@
 `decide` is a pure function: it reads no clock and calls no service.
 
     store ──> director ── waiting and arriving work, in row-steps ──┐
-              generator ── seconds of a row-step, measured ─────────┤──> Seen ──> decide ──> replicas of every stage
-              gateway ── uploads, processor time ───────────────────┤              │  ^
-              Serve ── running replicas, ongoing calls ─────────────┘              │  ^
-                                                                                   └ State
+              generator ── seconds of a row-step, measured ─────────┤──> Observation ──> decide ──> replicas per stage
+              gateway ── uploads, processor time ───────────────────┤                     │  ^
+              Serve ── running replicas, ongoing calls ─────────────┘                     │  ^
+                                                                                          └ State
 
 The number of generators follows from seconds of work. Each engine has generators of its own, which follow from its own
-work and sleep alone. The other stages follow in proportion, or by their own ongoing calls when these need more. Photo
-decoders follow the uploads that gateways hold, which Serve sees only in part, and gateways the processor time that they
-use. A report that is older than `stale_s` does not count:
+work and scale to zero alone. The other stages follow in proportion, or by their own ongoing calls when these need more.
+Photo decoders follow the uploads that gateways hold, which Serve sees only in part, and gateways the processor time
+that they use. A report that is older than `stale_s` does not count:
 
     interactive   arriving work / `utilisation`, plus the replicas that finish within `answer_s` the work that waits or
                   will have arrived by the time a new replica runs
@@ -22,7 +22,7 @@ use. A report that is older than `stale_s` does not count:
                   one; to 0 after `idle_s` without work
     up again      within `steady_s` of a scale-down, only for more than a random fluctuation
 
-Serve pickles this module by value into its controller, so it imports only the standard library.
+Serve pickles this module by value into its controller, so it is one file, and imports only the standard library.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Doors:
+class GatewayLoad:
     """What the gateways hold together: `uploads` that are decoded or wait for it, and `cores` of processor time."""
 
     uploads: float
@@ -183,7 +183,7 @@ class Doors:
 
 
 @dataclass(frozen=True)
-class Painter:
+class EngineLoad:
     """The work of one engine, and the measurements of its generators.
 
     `row_step_s` are the seconds of a row-step, and `step_rows` the rows of a full step. They are None when no generator
@@ -202,12 +202,12 @@ class Painter:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One observation of the pipeline at `at_s`.
 
     `reported` says whether a director has reported the work of the store. `engines` are the engines by the deployment
     of their generators; without it, all work is that of one, whose measurements are `row_step_s` and `step_rows`.
-    `doors` is None when no gateway has reported.
+    `gateways` is None when no gateway has reported.
     """
 
     at_s: float
@@ -217,17 +217,19 @@ class Seen:
     reported: bool = True
     row_step_s: float | None = None
     step_rows: float | None = None
-    doors: Doors | None = None
-    engines: Mapping[str, Painter] = field(default_factory=dict)
+    gateways: GatewayLoad | None = None
+    engines: Mapping[str, EngineLoad] = field(default_factory=dict)
 
     @property
-    def painters(self) -> Mapping[str, Painter]:
+    def engine_loads(self) -> Mapping[str, EngineLoad]:
         """The engines by the deployment of their generators."""
-        return self.engines or {GENERATOR: Painter(self.interactive, self.catalogue, self.row_step_s, self.step_rows)}
+        return self.engines or {
+            GENERATOR: EngineLoad(self.interactive, self.catalogue, self.row_step_s, self.step_rows)
+        }
 
 
 @dataclass(frozen=True)
-class Kept:
+class EngineState:
     """What `decide` keeps of one engine.
 
     `row_step_s` and `step_rows` are the last measurements. `held` is the number of generators for catalogue work.
@@ -254,28 +256,28 @@ class State:
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     shrank_at_s: Mapping[str, float] = field(default_factory=dict)
     busy_at_s: float | None = None
-    engines: Mapping[str, Kept] = field(default_factory=dict)
+    engines: Mapping[str, EngineState] = field(default_factory=dict)
 
 
-def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], State]:
+def decide(seen: Observation, state: State, plan: Pipeline) -> tuple[dict[str, int], State]:
     """The number of replicas of every stage, within its limits, and the next state."""
     needs = {name: stage.ongoing / stage.target_ongoing for name, stage in seen.stages.items()}
-    kept, paintings = {}, []
-    for name, painter in seen.painters.items():
-        last = state.engines.get(name, Kept(busy_at_s=seen.at_s if name == GENERATOR else -math.inf))
-        measured = painter.row_step_s or last.row_step_s, painter.step_rows or last.step_rows
+    kept, engine_needs = {}, []
+    for name, engine_load in seen.engine_loads.items():
+        last = state.engines.get(name, EngineState(busy_at_s=seen.at_s if name == GENERATOR else -math.inf))
+        measured = engine_load.row_step_s or last.row_step_s, engine_load.step_rows or last.step_rows
         asked_at_s, own = _asked_at_s(name, seen, last), plan.of(name, *measured)
-        painting = Painting(held=last.held)
+        engine_need = EngineNeed(held=last.held)
         if seen.reported:
             waited_s = 0.0 if asked_at_s is None else seen.at_s - asked_at_s
-            painting = _painting(name, seen, last.held, own, max(0.0, own.start_s - waited_s))
-            paintings.append(painting)
+            engine_need = _engine_need(name, seen, last.held, own, max(0.0, own.start_s - waited_s))
+            engine_needs.append(engine_need)
         busy_at_s = seen.at_s if _busy_engine(name, seen) else last.busy_at_s
-        kept[name] = Kept(*measured, painting.held, asked_at_s, busy_at_s)
+        kept[name] = EngineState(*measured, engine_need.held, asked_at_s, busy_at_s)
     if seen.reported:
-        needs |= {name: need for name, need in _needs(seen, paintings, plan).items() if name in needs}
-    if seen.doors is not None:
-        needs |= _door_needs(seen, seen.doors, needs, plan)
+        needs |= {name: need for name, need in _needs(seen, engine_needs, plan).items() if name in needs}
+    if seen.gateways is not None:
+        needs |= _gateway_needs(seen, seen.gateways, needs, plan)
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
     replicas, peaks, shrank_at_s = {}, {}, dict(state.shrank_at_s)
     for name, stage in seen.stages.items():
@@ -295,7 +297,7 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
 
 
 @dataclass(frozen=True)
-class Painting:
+class EngineNeed:
     """What the work of one engine needs.
 
     `generators` is their number as a fraction, and `held` the number of those for catalogue work. `at_once` is how many
@@ -309,7 +311,7 @@ class Painting:
     pictures: float = 1.0
 
 
-def _painting(name: str, seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> Painting:
+def _engine_need(name: str, seen: Observation, held: float, plan: Pipeline, ready_in_s: float) -> EngineNeed:
     """What the reported work of one engine needs.
 
     `name` is the deployment of its generators, and `plan` has its own parameters. `held` is the previous number of
@@ -319,7 +321,7 @@ def _painting(name: str, seen: Seen, held: float, plan: Pipeline, ready_in_s: fl
     def seconds(work: Load) -> float:
         return work.row_steps * plan.row_step_s + work.pictures * plan.picture_s
 
-    generator, work = seen.stages.get(name) or Stage(1, 1, 0, 1), seen.painters[name]
+    generator, work = seen.stages.get(name) or Stage(1, 1, 0, 1), seen.engine_loads[name]
     recent = work.here + work.interactive.slow + work.catalogue.slow
     scene_s = seconds(recent) / recent.pictures if recent.pictures else 0.0
     pictures = max(1.0, recent.pictures / recent.shots) if recent.shots else 1.0
@@ -344,16 +346,16 @@ def _painting(name: str, seen: Seen, held: float, plan: Pipeline, ready_in_s: fl
     # Shots per second that the planned generators finish.
     planned = max(generators, float(generator.low))
     finished = min(planned * plan.utilisation / (scene_s * pictures), 1e9) if scene_s else 0.0
-    return Painting(generators, held, at_once, finished, pictures)
+    return EngineNeed(generators, held, at_once, finished, pictures)
 
 
-def _needs(seen: Seen, paintings: Iterable[Painting], plan: Pipeline) -> dict[str, float]:
-    """The replicas that the reported work needs, as fractions; `paintings` are in the order of `seen.painters`."""
-    painted = dict(zip(seen.painters, paintings, strict=True))
+def _needs(seen: Observation, engine_needs: Iterable[EngineNeed], plan: Pipeline) -> dict[str, float]:
+    """The replicas that the reported work needs, as fractions. `engine_needs` are in the order of the engines."""
+    painted = dict(zip(seen.engine_loads, engine_needs, strict=True))
     needs = {name: one.generators for name, one in painted.items()}
     at_once = sum(one.at_once for one in painted.values())
     needs[DIRECTOR] = CLAIM_AHEAD * at_once / _target_ongoing(seen, DIRECTOR)
-    arriving = sum(work.interactive.arriving.shots for work in seen.painters.values())
+    arriving = sum(work.interactive.arriving.shots for work in seen.engine_loads.values())
     for name in (plan.shot_s | plan.image_s).keys() & seen.stages.keys() - needs.keys():
         stage = seen.stages[name]
         shot_s, image_s = plan.shot_s.get(name, 0.0), plan.image_s.get(name, 0.0)
@@ -365,17 +367,19 @@ def _needs(seen: Seen, paintings: Iterable[Painting], plan: Pipeline) -> dict[st
     return needs
 
 
-def _door_needs(seen: Seen, doors: Doors, needs: Mapping[str, float], plan: Pipeline) -> dict[str, float]:
+def _gateway_needs(
+    seen: Observation, gateways: GatewayLoad, needs: Mapping[str, float], plan: Pipeline
+) -> dict[str, float]:
     """The gateways that share the processor time, and the photo decoders that finish what waits within `answer_s`."""
-    found = {GATEWAY: max(needs.get(GATEWAY, 0.0), doors.cores / plan.utilisation)}
+    found = {GATEWAY: max(needs.get(GATEWAY, 0.0), gateways.cores / plan.utilisation)}
     if (decoder := seen.stages.get(PHOTO_DECODER)) is not None:
         busy = min(decoder.ongoing, float(decoder.running))  # a mean over Serve's look-back
-        behind = max(0.0, doors.uploads - UPLOADS_EACH * decoder.running)
+        behind = max(0.0, gateways.uploads - UPLOADS_EACH * decoder.running)
         found[PHOTO_DECODER] = busy / plan.utilisation + behind * plan.photo_s / plan.answer_s
     return {name: need for name, need in found.items() if name in needs}
 
 
-def _asked_at_s(name: str, seen: Seen, before: Kept) -> float | None:
+def _asked_at_s(name: str, seen: Observation, before: EngineState) -> float | None:
     """Since when the target of these generators has exceeded their running number; None when it does not."""
     generator = seen.stages.get(name)
     if generator is None or generator.running >= generator.target:
@@ -383,22 +387,22 @@ def _asked_at_s(name: str, seen: Seen, before: Kept) -> float | None:
     return seen.at_s if before.asked_at_s is None else before.asked_at_s
 
 
-def _busy_engine(name: str, seen: Seen) -> bool:
+def _busy_engine(name: str, seen: Observation) -> bool:
     """Whether a shot of an engine waits, runs or arrived lately, or its generators have calls.
 
     A click may become a shot of the default engine.
     """
-    work, calls = seen.painters[name], (name, *(CLICKS if name == GENERATOR else ()))
+    work, calls = seen.engine_loads[name], (name, *(CLICKS if name == GENERATOR else ()))
     fast = work.interactive.fast + work.catalogue.fast
     return (work.here + fast).shots > 0 or any(seen.stages[one].ongoing > 0 for one in calls if one in seen.stages)
 
 
-def _target_ongoing(seen: Seen, name: str) -> float:
+def _target_ongoing(seen: Observation, name: str) -> float:
     stage = seen.stages.get(name)
     return stage.target_ongoing if stage else 1.0
 
 
-def _busy(seen: Seen) -> bool:
+def _busy(seen: Observation) -> bool:
     """Whether a shot waits, runs or arrived lately, or a stage has ongoing calls.
 
     Calls of the gateway and of directors do not count, because these also poll without work, nor do trainings.
@@ -443,7 +447,7 @@ class PipelinePolicy:
             return {}, {}
         keeper = min(contexts, key=str)  # the deployment whose policy state holds ours
         state = contexts[keeper].policy_state.get("pipeline", State())
-        replicas, state = decide(seen_by_serve(contexts, self._plan.stale_s), state, self._plan)
+        replicas, state = decide(observe_serve(contexts, self._plan.stale_s), state, self._plan)
         for deployment, context in contexts.items():
             if context.current_num_replicas == 0:
                 # While no replica runs and calls wait, Serve replaces our number by the larger of 1 and its own target,
@@ -452,14 +456,14 @@ class PipelinePolicy:
         return {deployment: replicas[deployment.name] for deployment in contexts}, {keeper: {"pipeline": state}}
 
 
-def seen_by_serve(contexts: Mapping[Any, Any], stale_s: float) -> Seen:
+def observe_serve(contexts: Mapping[Any, Any], stale_s: float) -> Observation:
     """Convert Serve's contexts to one observation. Reports older than `stale_s` seconds are left out.
 
     It takes the report of the director that has observed the store longest, the mean of each engine's generators, and
     the sum of the gateways' reports. Serve keeps the last report of a replica that hangs, and of one whose store is
     silent.
     """
-    stages, reports, doors = {}, list[dict[str, float]](), None
+    stages, reports, gateways = {}, list[dict[str, float]](), None
     measured: dict[str, tuple[float | None, float | None]] = {}
     at_s = max(context.current_time for context in contexts.values())
     for deployment, context in contexts.items():
@@ -476,25 +480,25 @@ def seen_by_serve(contexts: Mapping[Any, Any], stale_s: float) -> Seen:
             reports = [one for one in _newest(found, at_s - stale_s) if "interactive_waiting_shots" in one]
             reports = [one for one in reports if one.get("age_s", 0.0) <= stale_s]
         elif deployment.name == GATEWAY and (own := _newest(found, at_s - stale_s)):
-            doors = Doors(*(sum(one.get(key, 0.0) for one in own) for key in ("uploads", "cores")))
+            gateways = GatewayLoad(*(sum(one.get(key, 0.0) for one in own) for key in ("uploads", "cores")))
         elif deployment.name == GENERATOR or deployment.name.startswith(FURTHER):
             measured[deployment.name] = _mean(found.get("row_step_s", {})), _mean(found.get("step_rows", {}))
     report = max(reports, key=lambda one: (one.get("seen_s", 0.0), -one.get("age_s", 0.0)), default={})
     people, catalogue = demand_of(report, "interactive"), demand_of(report, "catalogue")
     engines = _engines(report, measured)
-    return Seen(at_s, stages, people, catalogue, reported=bool(reports), doors=doors, engines=engines)
+    return Observation(at_s, stages, people, catalogue, reported=bool(reports), gateways=gateways, engines=engines)
 
 
 def _engines(
     report: Mapping[str, float], measured: Mapping[str, tuple[float | None, float | None]]
-) -> dict[str, Painter]:
+) -> dict[str, EngineLoad]:
     """The engines by the deployment of their generators. A report that does not tell them apart is the default's."""
     apart = f"interactive_waiting_shots@{GENERATOR}" in report
     found = {}
     for name, measurements in measured.items():
         of = f"@{name}" if apart or name != GENERATOR else ""
         work = demand_of(report, "interactive", of), demand_of(report, "catalogue", of)
-        found[name] = Painter(*work, *measurements)
+        found[name] = EngineLoad(*work, *measurements)
     return found
 
 

@@ -29,7 +29,7 @@ NVIDIA_SMI_TIMEOUT_S = 20.0
 PROXY_HOOK = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ray_support.context.configure_proxy",
 }
-"""Serve's hook with which its proxies begin with our middleware (deployments/ray_support/proxy_door.py)."""
+"""Serve's hook with which its proxies begin with our middleware (deployments/ray_support/proxy_middleware.py)."""
 
 ENVIRONMENT = {
     # Disable Ray's usage statistics.

@@ -16,7 +16,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
 from deployments.ray_support.model_place import model_place
-from deployments.ray_support.sleeping import sleeping
+from deployments.ray_support.scale_to_zero import scale_to_zero
 from deployments.sam_encoder import Encoded
 from packshot.batching import MicroBatcher
 from packshot.errors import BadInput
@@ -27,7 +27,7 @@ from packshot.store.assets import Assets
 from packshot.types import Embedding, Found, Photo, Words
 
 
-@serve.deployment(**sleeping("detector", max_batch_size=4))
+@serve.deployment(**scale_to_zero("detector", max_batch_size=4))
 @stage("detector")
 class DetectorDeployment:
     """Finds what words name. A replica without a GPU share runs on the CPU.

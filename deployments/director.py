@@ -29,8 +29,8 @@ from packshot.shots import Director, DuePoll, SharedLoadReport
 from packshot.shots.fingerprinting import fingerprint_old_files
 from packshot.shots.load_report import by_generator
 from packshot.store.gauges import connection_gauges
+from packshot.store.notifications import OUTBOX, QUEUED, listen
 from packshot.store.store import Store
-from packshot.store.wakes import OUTBOX, QUEUED, listen
 from packshot.webhooks import Egress, Sender
 
 log = logging.getLogger("ray.serve")

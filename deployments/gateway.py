@@ -36,7 +36,7 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
 @serve.deployment(
     name="gateway",
-    max_ongoing_requests=4096,  # far more than the requests that last (packshot.api.places), so that others find room
+    max_ongoing_requests=4096,  # far above the limits of lasting requests (api/concurrency_limit.py): others find room
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 64},
     ray_actor_options={"num_cpus": 0.2},
     health_check_period_s=5,
@@ -94,7 +94,7 @@ class GatewayDeployment:
         """Return `uploads`, those that are decoded or wait for it, and `cores`, the processor time in use. Serve polls
         it for the policy of cluster/autoscaling.py."""
         services: Services = self._app.state.services
-        return {"uploads": float(services.decode_turns.requests), "cores": self._cores()}
+        return {"uploads": float(services.decode_queue.requests), "cores": self._cores()}
 
     def check_health(self) -> None:
         if self._producing is not None:

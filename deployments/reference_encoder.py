@@ -17,7 +17,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import device_of_share
 from deployments.ray_support.metrics import RayMeter
-from deployments.ray_support.sleeping import sleeping
+from deployments.ray_support.scale_to_zero import scale_to_zero
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.pack import find_pack
 from packshot.references import References
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from packshot.models.references.encoder import PictureEncoder
 
 
-@serve.deployment(**sleeping("reference_encoder", max_batch_size=8, by_session=True))
+@serve.deployment(**scale_to_zero("reference_encoder", max_batch_size=8, by_session=True))
 @stage("reference_encoder")
 class ReferenceEncoderDeployment:
     """Reads reference pictures for all engines. A replica without a GPU share runs on the CPU.

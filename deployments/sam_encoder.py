@@ -18,7 +18,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
 from deployments.ray_support.model_place import model_place
-from deployments.ray_support.sleeping import BY_SESSION
+from deployments.ray_support.scale_to_zero import BY_SESSION
 from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
 from packshot.settings import Settings

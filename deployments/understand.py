@@ -15,7 +15,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.metrics import RayMeter
 from deployments.ray_support.model_place import model_place
-from deployments.ray_support.sleeping import sleeping
+from deployments.ray_support.scale_to_zero import scale_to_zero
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles
 from packshot.shots.understand import Understandings
@@ -23,7 +23,7 @@ from packshot.store.assets import Assets
 from packshot.types import F32, Cutout, Material, Understanding
 
 
-@serve.deployment(**sleeping("understand", max_batch_size=4, by_session=True))
+@serve.deployment(**scale_to_zero("understand", max_batch_size=4, by_session=True))
 @stage("understand")
 class UnderstandDeployment:
     """Understands products. A replica without a GPU share runs on the CPU.

@@ -19,10 +19,9 @@ BANDWIDTH_SHARE = 0.8
 UTILISATION = 0.8
 """The share of a device's time that a plan uses. The rest keeps queues short when traffic is uneven."""
 
-PUBLIC_SOURCE = "diffusers documentation, Torch 2.0 benchmark, SD - controlnet, batch 16, no compile (read 2026-11-21)"
-PUBLIC_STEPS_S: dict[str, float] = {"A100": 2.58, "RTX3090": 1.23, "RTX4090": 2.30}
-"""Steps per second of 16 guided pictures, with the faster of the two PyTorch versions (2.15, 1.22 and 2.23 with the
-other)."""
+PUBLIC_STEPS_PER_S: dict[str, float] = {"A100": 2.58, "RTX3090": 1.23, "RTX4090": 2.30}
+"""Steps per second of 16 guided pictures, from the diffusers documentation: Torch 2.0 benchmark, "SD - controlnet",
+batch 16, no compile (read 2026-11-21). Of two PyTorch versions the faster one; the other had 2.15, 1.22 and 2.23."""
 PUBLIC_ROWS = 32
 
 CPU_SECONDS: dict[str, float] = {

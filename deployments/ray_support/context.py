@@ -18,7 +18,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.middleware import Middleware
 
 from deployments.ray_support.loopback import keep_to_loopback
-from deployments.ray_support.proxy_door import ProxyDoor
+from deployments.ray_support.proxy_middleware import ProxyMiddleware
 from packshot.settings import Settings
 from packshot.telemetry import context, traces
 from packshot.telemetry.logs import configure_logs
@@ -104,9 +104,9 @@ def configure_controller() -> None:
 
 
 def configure_proxy() -> list[Middleware]:
-    """Serve's hook RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, as above. It puts `ProxyDoor` before the routes."""
+    """Serve's hook RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, as above. It puts `ProxyMiddleware` before the routes."""
     configure_process("proxy")
-    return [Middleware(ProxyDoor)]
+    return [Middleware(ProxyMiddleware)]
 
 
 def _take_over_serve(handler: logging.Handler) -> None:

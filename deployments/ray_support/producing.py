@@ -12,8 +12,8 @@ from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.catalogue.producer import Producer
 from packshot.settings import Settings
+from packshot.store.notifications import CATALOGUES, listen
 from packshot.store.store import Store
-from packshot.store.wakes import CATALOGUES, listen
 
 
 class Producing:

@@ -1,6 +1,6 @@
 """The HTTP API: one FastAPI app that uses a store, a graph and a decoder.
 
-A request passes: observed.py -> edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py
+A request passes: request_log.py -> edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py
 and answers.py. problems.py turns exceptions into responses. openapi.py describes what FastAPI cannot see of the routes.
 """
 
@@ -45,15 +45,16 @@ from packshot.api import (
     webhooks,
     words,
 )
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.api.decoding import Decoder
 from packshot.api.downloads import bucket_origin
+from packshot.api.fair_queue import FairQueue
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
-from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
-from packshot.api.pace import Pace
-from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
+from packshot.api.rate_limit import RateLimit
+from packshot.api.request_log import RequestLog
 from packshot.api.services import (
     ARCHIVES_EACH,
     ARCHIVES_IN_ALL,
@@ -63,12 +64,11 @@ from packshot.api.services import (
     STREAMS_IN_ALL,
     Services,
 )
-from packshot.api.turns import Turns
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
+from packshot.store.notifications import CHANGED, listen
 from packshot.store.store import Store
-from packshot.store.wakes import CHANGED, listen
 
 
 def create_app(
@@ -89,14 +89,16 @@ def create_app(
     """
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
-    decoding, large = (Turns(at_once, MAX_WAITING, MAX_WAITING_EACH) for at_once in (decoder.at_once, LARGE_AT_ONCE))
+    decoding, large = (
+        FairQueue(at_once, MAX_WAITING, MAX_WAITING_EACH) for at_once in (decoder.at_once, LARGE_AT_ONCE)
+    )
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     training_watch = Watch(store.trainings, graph)
-    streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
-    archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
-    pace = Pace(settings.public_verify)
+    streams = ConcurrencyLimit(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
+    archives = ConcurrencyLimit(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
+    public = RateLimit(settings.public_verify)
     app.state.services = Services(
-        store, graph, decoder, settings, meter, decoding, large, watch, training_watch, streams, archives, pace
+        store, graph, decoder, settings, meter, decoding, large, watch, training_watch, streams, archives, public
     )
     cutting, judging = (photos, uploads, photo_masks, masks, words, enhancements), (reviews, shares, touchups, verify)
     shooting = (events, shots, images, clips, deliveries, projects, styles, palettes, adapters, trainings)
@@ -116,7 +118,7 @@ def create_app(
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )
-    app.add_middleware(Observed, meter=meter)
+    app.add_middleware(RequestLog, meter=meter)
 
     app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

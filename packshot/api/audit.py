@@ -11,8 +11,8 @@ from pydantic import AwareDatetime
 from starlette.types import Receive, Scope, Send
 
 from packshot.api.auth import Caller
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.api.openapi import keyed_problems_json, lines_json, problems_json
-from packshot.api.places import Places
 from packshot.api.services import Services, Wired, in_thread
 from packshot.api.tenants import admin
 from packshot.contract.audit import AuditLine
@@ -77,11 +77,11 @@ async def _lines(
 class _Lines(StreamingResponse):
     """An export that holds one of its tenant's places for answers that last. Without one it is refused."""
 
-    def __init__(self, places: Places, tenant_id: str, content: AsyncIterator[bytes]) -> None:
+    def __init__(self, slots: ConcurrencyLimit, tenant_id: str, content: AsyncIterator[bytes]) -> None:
         super().__init__(content, media_type=MEDIA_TYPE, headers={"cache-control": "private, no-store"})
-        self._places = places
+        self._slots = slots
         self._tenant_id = tenant_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._places.one(self._tenant_id):
+        with self._slots.slot(self._tenant_id):
             await super().__call__(scope, receive, send)

@@ -93,7 +93,7 @@ async def asker(
     """
     keyless = cookie is None and request.headers.get("authorization") is None
     if keyless and services.settings.public_verify and not services.settings.open_access:
-        services.public_pace.take()
+        services.public_limit.take()
         return None
     return await named_caller(await caller(request, services, _bearer, cookie))
 

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import Message, Receive, Scope
 
-from packshot.api.places import Places
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.errors import TooLarge, TooSlow
 
 BODY_TIMEOUT_S = 10.0
@@ -21,9 +21,9 @@ TENANT = "packshot_tenant"
 """The name in the scope under which `auth.caller` leaves the tenant's id."""
 
 
-def arriving() -> Places:
+def arriving() -> ConcurrencyLimit:
     """The places of bodies that arrive."""
-    return Places(ARRIVING_EACH, ARRIVING_TOTAL, "bodies that arrive")
+    return ConcurrencyLimit(ARRIVING_EACH, ARRIVING_TOTAL, "bodies that arrive")
 
 
 class Body:
@@ -33,11 +33,11 @@ class Body:
     freed by `close` at the latest.
     """
 
-    def __init__(self, receive: Receive, scope: Scope, *, limit: int, places: Places) -> None:
+    def __init__(self, receive: Receive, scope: Scope, *, limit: int, slots: ConcurrencyLimit) -> None:
         self._receive = receive
         self._scope = scope
         self._limit = limit
-        self._places = places
+        self._slots = slots
         self._holder: str | None = None
         self._received = 0
         self._progress_at = 0
@@ -69,14 +69,14 @@ class Body:
             self.close()
         elif self._holder is None:
             holder = str(self._scope.get(TENANT, ""))
-            self._places.take(holder)
+            self._slots.take(holder)
             self._holder = holder
         return message
 
     def close(self) -> None:
         """Free the place."""
         if self._holder is not None:
-            self._places.free(self._holder)
+            self._slots.free(self._holder)
             self._holder = None
 
 

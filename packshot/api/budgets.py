@@ -39,7 +39,7 @@ router = APIRouter(prefix="/v1", tags=["budgets"], responses=keyed_problems_json
 Admin = Annotated[str, Depends(admin)]
 
 RATE_LIMIT = {
-    "ratelimit": "What is left of each budget (`r`), and the seconds until it is new (`t`). Absent without budgets.",
+    "ratelimit": "What is left of each budget (`r`), and the seconds until it resets (`t`). Absent without budgets.",
     "ratelimit-policy": "Each budget (`q`), and its period in seconds (`w`). Absent without budgets.",
 }
 """The descriptions of the headers, for the OpenAPI document."""
@@ -62,7 +62,7 @@ async def get_usage(
     cursor: Cursor = "",
 ) -> UsageAnswer:
     """Shots that are done, on the day on which they ended. `next_cursor` is null on the last page."""
-    await tell_limits(request, services, tenant)
+    await add_limit_headers(request, services, tenant)
     page = await in_thread(
         services.store.usage.page, tenant.id, group, since=since, until=until, cursor=cursor or None, limit=limit
     )
@@ -154,10 +154,10 @@ def _owner(owner_id: str, prefix: str, kind: str) -> str:
 
 async def limited(request: Request, services: Wired, tenant: Caller) -> None:
     """Let the answer say what is left of the caller's budgets, also when the request is refused."""
-    await tell_limits(request, services, tenant)
+    await add_limit_headers(request, services, tenant)
 
 
-async def tell_limits(request: Request, services: Services, tenant: Tenant) -> None:
+async def add_limit_headers(request: Request, services: Services, tenant: Tenant) -> None:
     """Put the present `RateLimit` headers on the answer. A caller without budgets costs nothing."""
     if tenant.has_budget:
         spendings = await in_thread(services.store.budgets.of, tenant.id, tenant.key_id)

@@ -129,7 +129,7 @@ async def put_catalogue_photos(catalogue_id: str, request: Request, services: Wi
     store = services.store.catalogue_photos
     missing = {one.path for one in await in_thread(store.missing, tenant.id, catalogue_id)}
     limits = services.settings
-    with services.archives.one(tenant.id), _spool() as spool:
+    with services.archives.slot(tenant.id), _spool() as spool:
         async for chunk in request.stream():
             await in_thread(spool.write, chunk)
         archive = await in_thread(

@@ -51,7 +51,7 @@ async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Pla
 
     Raises BadInput `manifest_unreadable` when the bytes have another form, and Overloaded.
     """
-    async with services.large_turns.one(tenant.id):
+    async with services.large_queue.slot(tenant.id):
         read, engine = await in_thread(_read, services, tenant.id, sent)
         prompts = [text for _, text in _prompts(read.manifest)] if read.manifest is not None else []
         read = await written_looks(services, tenant.id, read, engine, prompts)

@@ -139,7 +139,7 @@ class _Refusals:
             for entry, error in self._found
             for found in (error.errors or [{"loc": [], "msg": error.detail}])
         ]
-        detail = " ".join(f"deliver[{entry}]: {error.detail}" for entry, error in self._found)
+        detail = "; ".join(f"deliver[{entry}]: {error.detail}" for entry, error in self._found)
         raise BadInput(self._found[0][1].code, detail, errors=errors)
 
 

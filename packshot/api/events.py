@@ -20,10 +20,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from packshot.api.auth import Caller, caller
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.api.conversions import clip_answer, error_answer, image_answer
 from packshot.api.cookies import COOKIE
 from packshot.api.openapi import headers_json, keyed_problems_json, problems_json, stream_json
-from packshot.api.places import Places
 from packshot.api.services import Services, Wired, in_thread
 from packshot.api.trainings import training_answer
 from packshot.api.watch import Watch
@@ -120,13 +120,13 @@ async def _stream(
 class _Stream(EventSourceResponse):
     """An event stream that holds a place of its tenant. Without one it is refused before it begins."""
 
-    def __init__(self, places: Places, tenant_id: str, content: AsyncIterator[ServerSentEvent]) -> None:
+    def __init__(self, slots: ConcurrencyLimit, tenant_id: str, content: AsyncIterator[ServerSentEvent]) -> None:
         super().__init__(content, ping=KEEP_ALIVE_S)
-        self._places = places
+        self._slots = slots
         self._tenant_id = tenant_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._places.one(self._tenant_id):
+        with self._slots.slot(self._tenant_id):
             await super().__call__(scope, receive, send)
 
 

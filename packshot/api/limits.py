@@ -119,7 +119,7 @@ class Edge:
         if (declared := _declared_length(headers)) is not None and declared > limit:
             await refuse(too_large(limit, f"{declared} declared"))
             return
-        body = Body(receive, scope, limit=limit, places=self.arriving)
+        body = Body(receive, scope, limit=limit, slots=self.arriving)
         try:
             await self.app(scope, body.receive, send_out)
         except ClientDisconnect:

@@ -10,11 +10,11 @@ from typing import Annotated, Any, TypeVar
 import anyio.to_thread
 from fastapi import Depends, Request
 
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.api.decoding import Decoder
+from packshot.api.fair_queue import FairQueue
 from packshot.api.graph import Graph
-from packshot.api.pace import Pace
-from packshot.api.places import Places
-from packshot.api.turns import Turns
+from packshot.api.rate_limit import RateLimit
 from packshot.api.watch import Watch
 from packshot.meter import Meter
 from packshot.settings import Settings
@@ -43,9 +43,9 @@ MAX_WAITING, MAX_WAITING_EACH = 64, 32
 class Services:
     """The objects that the routes use.
 
-    `decode_turns` limits how many uploads are decoded, and are in memory, at once. `large_turns` limits the large
-    ones among them; plans of large manifests take their turns too. `streams` counts event streams and answers that
-    wait, and `archives` the archives of photos that arrive, each of which takes room on the disk. `public_pace` is
+    `decode_queue` limits how many uploads are decoded, and are in memory, at once. `large_queue` limits the large
+    ones among them; plans of large manifests wait there too. `streams` counts event streams and answers that
+    wait, and `archives` the archives of photos that arrive, each of which takes room on the disk. `public_limit` is
     that of requests without a key.
     """
 
@@ -54,13 +54,13 @@ class Services:
     decoder: Decoder
     settings: Settings
     meter: Meter
-    decode_turns: Turns
-    large_turns: Turns
+    decode_queue: FairQueue
+    large_queue: FairQueue
     watch: Watch[ShotRecord]
     training_watch: Watch[TrainingMark]
-    streams: Places
-    archives: Places
-    public_pace: Pace
+    streams: ConcurrencyLimit
+    archives: ConcurrencyLimit
+    public_limit: RateLimit
 
 
 @asynccontextmanager
@@ -69,8 +69,8 @@ async def decode_slot(services: Services, tenant_id: str, size_bytes: int = 0) -
 
     Raises Overloaded `busy` when too many uploads wait already.
     """
-    large = services.large_turns.one(tenant_id) if size_bytes > LARGE_BYTES else nullcontext()
-    async with large, services.decode_turns.one(tenant_id):
+    large = services.large_queue.slot(tenant_id) if size_bytes > LARGE_BYTES else nullcontext()
+    async with large, services.decode_queue.slot(tenant_id):
         yield
 
 

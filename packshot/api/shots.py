@@ -15,7 +15,7 @@ from packshot.api.accept import check_layer, check_layers_together, checked_labe
 from packshot.api.adapting import adapted_request
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
-from packshot.api.budgets import RATE_LIMIT, limited, tell_limits
+from packshot.api.budgets import RATE_LIMIT, add_limit_headers, limited
 from packshot.api.conversions import accepted_answer, shot_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
@@ -87,13 +87,13 @@ async def answer_when_accepted(
     wait_s = wanted_wait_s(request)
     if wait_s is None:
         shot = await accept()
-        await tell_limits(request, services, tenant)
+        await add_limit_headers(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
-    with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
+    with services.streams.slot(tenant.id):  # before the shot is stored: a refused request stores nothing
         shot = await accept()
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
-        await tell_limits(request, services, tenant)
+        await add_limit_headers(request, services, tenant)
     if shot.status not in ENDED:
         return json_answer(accepted_answer(shot), status=202, headers=headers)
     return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})

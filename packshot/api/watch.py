@@ -14,8 +14,8 @@ from packshot.api.graph import Graph
 POLL_EVERY_S = 0.25
 """Seconds between polls.
 
-A shot that was submitted by this process is polled as soon as it ends. PostgreSQL tells of the end of any other shot;
-on SQLite it is found after half a period on average.
+A shot that was submitted by this process is polled as soon as it ends. PostgreSQL notifies this process of the end of
+any other shot; on SQLite it is found after half a period on average.
 """
 
 AT_MOST_EVERY_S = 0.05
@@ -38,7 +38,7 @@ class Watch(Generic[R]):
     """Polls the store while anything waits, with one query for all waiters. Use it from one event loop.
 
     `rows` is polled. `graph` wakes the poll when a shot of this process ends. `listen` calls its argument when a row
-    changes, for as long as it runs; None = nothing tells.
+    changes, for as long as it runs; None = no notifications.
     """
 
     def __init__(

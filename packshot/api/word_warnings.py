@@ -52,7 +52,7 @@ def ignored_words(
 def _of_prompts(
     services: Services, tenant_id: str, manifest: Manifest, engine: str, prompts: Sequence[tuple[str, str]]
 ) -> Iterator[RowProblem]:
-    """Unknown words are told once, where they are written; what concerns a whole prompt is told of its scene."""
+    """Unknown words are reported once, where they are written; a note on a whole prompt, at its scene."""
     if not manifest.axes:
         return  # nothing is painted
     ids = [one for one in dict.fromkeys(pictures_of(manifest)) if one.startswith("ad_")]

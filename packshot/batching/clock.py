@@ -1,4 +1,4 @@
-"""How long a model's calls run, from which a health check tells a slow device from a call that hangs."""
+"""How long a model's calls run, so that a health check can distinguish a slow device from a call that hangs."""
 
 from __future__ import annotations
 

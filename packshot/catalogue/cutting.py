@@ -32,7 +32,7 @@ MOST_OF_PHOTO = 0.98
 
 
 class RowFailed(Exception):
-    """A row cannot be made, for a reason that was told before: `code` and `detail`."""
+    """A row cannot be made, for a reason that is known already: `code` and `detail`."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(code, detail)

@@ -121,7 +121,7 @@ def _delivery(text: str, of: int) -> dict[str, Any]:
     name, _, plain = text.partition("=")
     template = "{sku}-{n:02}.{ext}" if of == 1 else "{sku}-{preset}-{n:02}.{ext}"
     delivery: dict[str, Any] = {"preset": name, "name": template, **({"scene": plain} if plain else {})}
-    with suppress(BadInput):  # the plan tells of a preset that does not exist
+    with suppress(BadInput):  # the plan reports a preset that does not exist
         preset = preset_named(name)
         if fill := fill_for(preset):
             delivery["fill"] = fill

@@ -1,4 +1,4 @@
-"""Photos that are too small for a channel, told before anything is painted.
+"""Warnings of photos that are too small for a channel, before anything is painted.
 
     photo's size ──Stand.factor──> the least enlargement of its product ──> warning above the channel's limit
 

@@ -64,7 +64,7 @@ def angle(
             file = out / f"angle-{number + 1}.png"
             write(file, client.download(image.url))
             made.append({"path": str(file), "image": image.model_dump(mode="json")})
-            told = f"{image.width}x{image.height} px, product: {image.verdict.product}, {image.verdict.level}"
-            typer.echo(f"packshot: {file}: {told}", err=True)
+            message = f"{image.width}x{image.height} px, product: {image.verdict.product}, {image.verdict.level}"
+            typer.echo(f"packshot: {file}: {message}", err=True)
     if as_json:
         put_json({"pictures": made})

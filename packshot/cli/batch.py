@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from packshot.cli.patience import patiently
 from packshot.cli.progress import Progress
 from packshot.cli.results import Results
+from packshot.cli.retries import retry_while_busy
 from packshot.cli.servers import KEY_VARIABLE
 from packshot.cli.shot_options import Layout, LayoutLayer, Marks
 from packshot.cli.sources import Source
@@ -149,7 +149,7 @@ class Batch:
             self._shoot({**self._order.request, "layers": layers, "prompt": prompt}) for prompt in self._order.prompts
         ]
         self._follow(source.name, shots, progress)
-        ended = [self._patiently(partial(self._client.shot, shot)) for shot in shots]
+        ended = [self._retry_while_busy(partial(self._client.shot, shot)) for shot in shots]
         lap("shots")
         progress.update(source.name, "downloading")
         for prompt, shot in zip(self._order.prompts, ended, strict=True):
@@ -163,17 +163,17 @@ class Batch:
     def _upload(self, path: Path) -> PhotoAnswer:
         data = _read(path)
         media_type = claim_of(None, path.name) or "application/octet-stream"
-        return self._patiently(lambda: self._client.upload(data, media_type))
+        return self._retry_while_busy(lambda: self._client.upload(data, media_type))
 
     def _cut(self, photo: PhotoAnswer, marks: Marks, source: Source) -> tuple[MaskAnswer, tuple[NoteAnswer, ...]]:
         """The product's mask, and what should be known about it. Raises BadInput `no_product` for words without one."""
         client, points, boxes = self._client, marks.points, marks.boxes
         if marks.mask is not None:
             png = _read(_mask_of(marks.mask, source))
-            return self._patiently(lambda: client.put_mask(photo.id, png)), ()
+            return self._retry_while_busy(lambda: client.put_mask(photo.id, png)), ()
         if (find := marks.find) is None:
-            return self._patiently(lambda: client.masks(photo.id, points=points, boxes=boxes))[0], ()
-        answer = self._patiently(
+            return self._retry_while_busy(lambda: client.masks(photo.id, points=points, boxes=boxes))[0], ()
+        answer = self._retry_while_busy(
             lambda: client.find(photo.id, find, not_text=marks.find_not, points=points, boxes=boxes)
         )
         notes = answer.found.notes if answer.found else ()
@@ -198,7 +198,7 @@ class Batch:
 
     def _shoot(self, request: dict[str, Any]) -> str:
         once = str(uuid.uuid4())  # a repeated call then finds the same shot
-        return self._patiently(lambda: self._client.shoot(request, idempotency_key=once)).id
+        return self._retry_while_busy(lambda: self._client.shoot(request, idempotency_key=once)).id
 
     def _follow(self, name: str, shots: list[str], progress: Progress) -> None:
         """Tell the progress of the shots until every one of them has ended."""
@@ -222,7 +222,7 @@ class Batch:
             outcome.failures.append({"shot": shot.id, "code": code, "detail": f"shot {shot.id}: {detail}"})
         for image in shot.images:
             number = len(outcome.images) + 1
-            data = self._patiently(partial(self._client.download, image.url))
+            data = self._retry_while_busy(partial(self._client.download, image.url))
             path = self._results.keep_image(source.name, number, image.seed, data)
             row: dict[str, Any] = {
                 "path": str(path),
@@ -234,17 +234,17 @@ class Batch:
             }
             for preset in self._order.presets:
                 try:
-                    made = self._patiently(partial(self._client.download, image.url, preset=preset))
+                    made = self._retry_while_busy(partial(self._client.download, image.url, preset=preset))
                 except BadInput as error:
-                    detail = f"{path.name} is no {preset}: {error.detail}"
+                    detail = f"{path.name} does not meet {preset}: {error.detail}"
                     outcome.failures.append({"image": image.id, "code": error.code, "detail": detail})
                     continue
                 delivered = self._results.keep_delivery(source.name, number, image.seed, preset, made)
                 row.setdefault("delivered", {})[preset] = str(delivered)
             outcome.images.append(row)
 
-    def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        return patiently(call, lambda: self._stop is not None)
+    def _retry_while_busy(self, call: Callable[[], Answer]) -> Answer:
+        return retry_while_busy(call, lambda: self._stop is not None)
 
 
 class _Laps:

@@ -49,11 +49,11 @@ def show_or_set(
         {
             "budget": one.name,
             "limit": one.limit,
-            "spent": one.spent,
+            "spent": round(one.spent, 3),
             "resets_at": one.resets_at.isoformat() if one.resets_at else None,
         }
         for one in found
     ]
-    table(f"Budgets of {owner_id}", ("budget", "limit", "spent", "new at"), (list(row.values()) for row in rows))
+    table(f"Budgets of {owner_id}", ("budget", "limit", "spent", "resets at"), (list(row.values()) for row in rows))
     if as_json:
         put_json({"id": owner_id, "budgets": rows})

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from packshot.cli.catalogue_plan import (
+    SHOWN_PROBLEMS,
+    answer_of,
+    costs_of,
+    print_plan,
+    print_problems,
+    print_warnings,
+    write_problems,
+)
 from packshot.cli.console import FAILED, REFUSED, AsJson, put_json, report_errors, stderr, table
 from packshot.cli.progress import Progress, waiting
 from packshot.cli.servers import KEY_VARIABLE, Server, chosen_server
@@ -16,13 +25,11 @@ from packshot.errors import BadInput
 
 if TYPE_CHECKING:
     from packshot.catalogue.folder import LocalCatalogue
-    from packshot.catalogue.plan import Costs, Plan
     from packshot.cli.catalogue_run import CatalogueRun
     from packshot.client import Client, ManifestFile
-    from packshot.contract.catalogue import DryRunAnswer, Manifest, RowProblem
+    from packshot.contract.catalogue import RowProblem
     from packshot.contract.catalogue_answers import CatalogueAnswer, RowAnswer
 
-SHOWN_PROBLEMS = 20
 START_TIMEOUT_S = 120.0
 """Seconds for a server that answers to have all its stages ready."""
 
@@ -82,7 +89,7 @@ def plan(
 ) -> None:
     """Check a catalogue and count what it would make. Nothing is uploaded, stored or painted.
 
-    Every problem is told by row and column. Exits with 2 when there is one. Without --host no server is needed, and
+    Every problem is listed by row and column. Exits with 2 when there is one. Without --host no server is needed, and
     times are assumed; a server knows its own URLs, photos and times."""
     from packshot.catalogue.small_photos import warned
 
@@ -97,13 +104,13 @@ def plan(
     else:
         from packshot.catalogue.plan import plan as plan_of
 
-        made = plan_of(local.read, _costs(profile, local.read.manifest))
+        made = plan_of(local.read, costs_of(profile, local.read.manifest))
         found = list(made.problems)
-        answer = _answer(made, local.read.manifest, local.read.items_total)
+        answer = answer_of(made, local.read.manifest, local.read.items_total)
     answer = warned(answer, local)
     if problems:
-        _write_problems(problems, found)
-    _print(answer)
+        write_problems(problems, found)
+    print_plan(answer)
     if as_json:
         put_json(answer.model_dump(mode="json"))
     if not answer.ok:
@@ -139,13 +146,13 @@ def run(
         planned = warned(client.catalogues.plan(_manifest_file(local)), local)
         found = _together(planned.problems, local.read.problems)
         if found:
-            _print_problems(found, planned.problems_total + len(found) - len(planned.problems))
+            print_problems(found, planned.problems_total + len(found) - len(planned.problems))
             if on_problem != "skip":
                 raise BadInput("manifest_refused", "every row must be sound; correct them, or use --on-problem skip")
-        _print_warnings(planned)
+        print_warnings(planned)
         skip = on_problem == "skip"
         made = one.make(_manifest_file(local, skip=skip), manifest, skip=skip)
-        progress.tell(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
+        progress.print(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
         one.upload(made, local.folder)
         if made.state in ("draft", "paused"):
             one.start(made)
@@ -324,83 +331,3 @@ def _print_rows(title: str, rows: Sequence[RowAnswer]) -> None:
     table(f"{title}: {len(rows)}", ("row", "SKU", "code", "why"), shown)
     if len(rows) > SHOWN_PROBLEMS:
         stderr().print(f"{len(rows) - SHOWN_PROBLEMS} more stand in manifest.csv.")
-
-
-def _costs(profile: str, manifest: Manifest | None) -> Costs:
-    from cluster.autoscaling import Pipeline
-    from cluster.plan.rates import CPU_SECONDS
-    from cluster.profiles import load_profile
-    from packshot.catalogue.plan import Costs
-    from packshot.models.packs.pack import find_pack
-    from packshot.settings import Settings
-
-    wanted, settings = load_profile(profile), Settings()
-    rates = wanted.autoscaling or Pipeline()
-    engine = (manifest.defaults.engine if manifest else None) or wanted.pack or settings.pack
-    return Costs(
-        find_pack(engine, settings).summary(), rates.row_step_s, rates.picture_s, composed_s=CPU_SECONDS["finisher"]
-    )
-
-
-def _answer(made: Plan, manifest: Manifest | None, items_total: int) -> DryRunAnswer:
-    from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer
-
-    budget = manifest.budget if manifest else Budget()
-    exceeded = manifest is not None and made.exceeds(manifest)
-    return DryRunAnswer(
-        ok=not made.problems,
-        rows=items_total,
-        searched=made.searched,
-        shots=made.shots,
-        pictures=made.pictures,
-        deliveries=made.deliveries,
-        device_s=round(made.device_s, 1),
-        ends_at=None,
-        basis="assumed",
-        budget=BudgetCheck(images=budget.images, device_s=budget.device_s, exceeded=exceeded),
-        problems=made.problems[:1000],
-        problems_total=len(made.problems),
-        warnings=made.warnings,
-    )
-
-
-def _print(answer: DryRunAnswer) -> None:
-    if answer.problems:
-        _print_problems(answer.problems, answer.problems_total)
-    _print_warnings(answer)
-    time = f"{answer.device_s:.1f} s" if answer.device_s < 60 else f"{answer.device_s / 60:.1f} min"
-    most = "up to " if answer.searched or answer.problems else ""
-    rows_of_plan = [
-        ("rows", answer.rows),
-        ("rows found by words, else skipped", answer.searched),
-        ("shots", f"{most}{answer.shots}"),
-        ("pictures", f"{most}{answer.pictures}"),
-        ("files for channels", f"{most}{answer.deliveries}"),
-        ("time on one device", f"{time}, {answer.basis}"),
-        ("budget", "exceeded" if answer.budget.exceeded else "kept"),
-    ]
-    table("The catalogue's plan", ("what", "count"), rows_of_plan)
-
-
-def _print_warnings(answer: DryRunAnswer) -> None:
-    for one in answer.warnings[:SHOWN_PROBLEMS]:
-        where = f"row {one.row}, {one.column}" if one.row is not None else one.column
-        stderr().print(f"warning: {where} is {one.value}: {one.rule}. {one.remedy}", markup=False)
-    if len(answer.warnings) > SHOWN_PROBLEMS:
-        stderr().print(f"{len(answer.warnings) - SHOWN_PROBLEMS} more warnings: `plan --json` prints them all.")
-
-
-def _print_problems(problems: Sequence[RowProblem], total: int) -> None:
-    shown = problems[:SHOWN_PROBLEMS]
-    rows = ((one.row, one.sku, one.column, one.value, f"{one.rule} [{one.code}]", one.remedy) for one in shown)
-    table(f"Problems: {total}", ("row", "SKU", "column", "value", "rule", "remedy"), rows)
-    if total > SHOWN_PROBLEMS:
-        stderr().print(f"{total - SHOWN_PROBLEMS} more: `plan --problems FILE.csv` writes them all.")
-
-
-def _write_problems(path: Path, found: Sequence[RowProblem]) -> None:
-    from packshot.catalogue.tables import problems_csv
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(problems_csv(found))

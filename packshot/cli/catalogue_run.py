@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from packshot.catalogue.places import relative_rule
-from packshot.cli.patience import patiently
 from packshot.cli.progress import Progress
+from packshot.cli.retries import retry_while_busy
 from packshot.errors import BadInput, NotFound, PackshotError, StorageFull, UnsupportedMedia
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ EVERY_S = 1.0
 
 STATE = "packshot-catalogue.json"
 MANIFEST = "manifest.csv"
-SHOWN_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class CatalogueRun:
         known = remembered(self._out)
         if known is not None and (known.sha256, known.source) == (sha256, str(source.resolve())):
             try:
-                found = self._patiently(partial(self._client.catalogues.get, known.id))
+                found = self._retry_while_busy(partial(self._client.catalogues.get, known.id))
             except NotFound:  # of another server, or deleted
                 pass
             else:
@@ -97,7 +96,7 @@ class CatalogueRun:
     def upload(self, made: CatalogueAnswer, folder: Path) -> None:
         """Send the photos and masks that the catalogue lacks, many at once.
 
-        A file that cannot be used is told at once; the rows that name it will fail. Other errors end the upload.
+        A file that cannot be used is reported at once; the rows that name it will fail. Other errors end the upload.
         """
         total = made.missing_photos_total or 0
         sent = 0
@@ -111,7 +110,7 @@ class CatalogueRun:
             except (BadInput, UnsupportedMedia) as error:
                 with lock:
                     self.refused.append((path, error))
-                self._progress.tell(f"{path}: {error.detail} [{error.code}]")
+                self._progress.print(f"{path}: {error.detail} [{error.code}]")
             with lock:
                 sent += 1
                 self._progress.update("photos", f"{sent}/{total} sent, {clock.words(sent, total)}", sent, total)
@@ -121,7 +120,7 @@ class CatalogueRun:
                 for _ in threads.map(send, [one.path for one in made.missing_photos]):
                     pass
             before = made.missing_photos
-            made = self._patiently(partial(self._client.catalogues.get, made.id))
+            made = self._retry_while_busy(partial(self._client.catalogues.get, made.id))
             if made.missing_photos == before:
                 raise BadInput("photo_missing", f"every photo must be sent, {len(before)} were not; run it again")
         if total:
@@ -138,38 +137,38 @@ class CatalogueRun:
         if data:
             try:
                 sha256 = hashlib.sha256(data).hexdigest()
-                self._patiently(partial(catalogues.link_photo, catalogue_id, path, sha256))
+                self._retry_while_busy(partial(catalogues.link_photo, catalogue_id, path, sha256))
                 return
             except NotFound:  # it was not uploaded before, or it is a mask
                 pass
-        self._patiently(partial(catalogues.put_photo, catalogue_id, path, data))
+        self._retry_while_busy(partial(catalogues.put_photo, catalogue_id, path, data))
 
     def start(self, made: CatalogueAnswer) -> CatalogueAnswer:
         """Start a draft, and resume what a person or a budget has paused."""
         catalogues = self._client.catalogues
         if made.state == "draft":
-            return self._patiently(partial(catalogues.start, made.id))
+            return self._retry_while_busy(partial(catalogues.start, made.id))
         if made.state == "paused":
-            return self._patiently(partial(catalogues.resume, made.id))
+            return self._retry_while_busy(partial(catalogues.resume, made.id))
         return made
 
     def retry(self, catalogue_id: str) -> CatalogueAnswer:
         """Open the failed rows again."""
-        return self._patiently(partial(self._client.catalogues.retry, catalogue_id))
+        return self._retry_while_busy(partial(self._client.catalogues.retry, catalogue_id))
 
     def follow(self, catalogue_id: str) -> CatalogueAnswer:
-        """Return when the catalogue runs no more. Failed rows are told at once."""
-        told: set[tuple[int, int]] = set()
+        """Return when the catalogue runs no more. Failed rows are reported at once."""
+        reported: set[tuple[int, int]] = set()
         clock: _Clock | None = None
         while True:
-            now = self._patiently(partial(self._client.catalogues.get, catalogue_id))
+            now = self._retry_while_busy(partial(self._client.catalogues.get, catalogue_id))
             ended = now.rows - now.counts.waiting - now.counts.running
             clock = clock or _Clock(ended)
-            if now.counts.failed > len(told):
-                for row in self._patiently(lambda: list(self._client.catalogues.rows(catalogue_id, "failed"))):
-                    if (row.row, row.attempt) not in told:
-                        told.add((row.row, row.attempt))
-                        self._progress.tell(f"row {row.row}, {row.sku}: {row.detail} [{row.code}]")
+            if now.counts.failed > len(reported):
+                for row in self._retry_while_busy(lambda: list(self._client.catalogues.rows(catalogue_id, "failed"))):
+                    if (row.row, row.attempt) not in reported:
+                        reported.add((row.row, row.attempt))
+                        self._progress.print(f"row {row.row}, {row.sku}: {row.detail} [{row.code}]")
             state = f"{ended}/{now.rows} rows, {now.counts.failed} failed, {clock.words(ended, now.rows)}"
             self._progress.update("rows", state, ended, now.rows)
             if now.state != "running":
@@ -182,15 +181,15 @@ class CatalogueRun:
         wanted: Callable[[], Iterable[RowAnswer]] = partial(
             self._client.catalogues.rows, catalogue_id, "failed" if state == "failed" else "skipped"
         )
-        return self._patiently(lambda: list(wanted()))
+        return self._retry_while_busy(lambda: list(wanted()))
 
     def fetch(self, catalogue_id: str) -> list[Path]:
         """Write all delivered files into `out`, and the manifest as it came out. Returns the files' paths."""
         archive = self._out / f"{catalogue_id}.zip"
         try:
             self._out.mkdir(parents=True, exist_ok=True)
-            self._patiently(partial(self._client.catalogues.save_manifest, catalogue_id, self._out / MANIFEST))
-            self._patiently(partial(self._client.catalogues.save_archive, catalogue_id, archive))
+            self._retry_while_busy(partial(self._client.catalogues.save_manifest, catalogue_id, self._out / MANIFEST))
+            self._retry_while_busy(partial(self._client.catalogues.save_archive, catalogue_id, archive))
             return self._unpacked(archive)
         except OSError as error:
             detail = f"{self._out} cannot be written: {error.strerror or error}; make room, or choose another --out"
@@ -213,8 +212,8 @@ class CatalogueRun:
                 written.append(path)
         return written
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        return patiently(call)
+    def _retry_while_busy(self, call: Callable[[], T]) -> T:
+        return retry_while_busy(call)
 
 
 class _Clock:

@@ -51,7 +51,7 @@ def deliver(
         for image in images:
             for entry in entries:
                 row = _one(client, image, entry, out)
-                typer.echo(f"packshot: {image}: {row['told']}", err=True)
+                typer.echo(f"packshot: {image}: {row['message']}", err=True)
                 rows.append(row)
     if as_json:
         put_json({"files": rows})
@@ -60,18 +60,23 @@ def deliver(
 
 
 def _one(client: Client, image: str, entry: DeliverIn, out: Path) -> dict[str, object]:
-    """Make and fetch one file. A refusal is told, and the next file has its turn."""
+    """Make and fetch one file. A refusal is reported in the row, and does not stop the other files."""
     row: dict[str, object] = {"image": image, "preset": entry.preset}
     try:
         with waiting(f"making {entry.preset} of {image}"):
             [made] = client.deliver(image, [entry])
             data = client.download(made.url)
     except PackshotError as error:
-        told = f"no {entry.preset}: {error.detail} [{error.code}]"
+        message = f"not delivered to {entry.preset}: {error.detail.removeprefix('deliver[0]: ')} [{error.code}]"
         if error.code == "not_served" and entry.reframe is None:
-            told += "; add --reframe"
-        return row | {"state": "failed", "code": error.code, "told": told}
+            message += "; add --reframe"
+        return row | {"state": "failed", "code": error.code, "message": message}
     write(out / made.name, data)
     changes = "".join(f"; {change}" for change in made.changes)
-    told = f"{out / made.name}: {made.width}x{made.height} px{changes}"
-    return row | {"state": "done", "path": str(out / made.name), "file": made.model_dump(mode="json"), "told": told}
+    message = f"{out / made.name}: {made.width}x{made.height} px{changes}"
+    return row | {
+        "state": "done",
+        "path": str(out / made.name),
+        "file": made.model_dump(mode="json"),
+        "message": message,
+    }

@@ -59,7 +59,7 @@ def enhance(
     with client_of(host, in_process=in_process) as client:
         for source in sources:
             answer = _one(client, source, request, out)
-            typer.echo(f"packshot: {source.path}: {answer['told']}", err=True)
+            typer.echo(f"packshot: {source.path}: {answer['message']}", err=True)
             answers.append(answer)
     if as_json:
         put_json({"photos": answers})
@@ -68,7 +68,7 @@ def enhance(
 
 
 def _one(client: Client, source: Source, request: EnhancementRequest, out: Path) -> dict[str, object]:
-    """Repaint a photo. A failure is told, and the next photo has its turn."""
+    """Repaint a photo. A failure is reported in the answer, and does not stop the other photos."""
     answer: dict[str, object] = {"photo": str(source.path)}
     try:
         photo = client.upload(source.path.read_bytes())
@@ -79,10 +79,10 @@ def _one(client: Client, source: Source, request: EnhancementRequest, out: Path)
         write(file, client.download(new.url))
     except BadInput as error:
         state = "skipped" if error.code == "no_product" else "failed"
-        return answer | {"state": state, "code": error.code, "told": f"{state}: {error.detail} [{error.code}]"}
+        return answer | {"state": state, "code": error.code, "message": f"{state}: {error.detail} [{error.code}]"}
     except PackshotError as error:
-        return answer | {"state": "failed", "code": error.code, "told": f"failed: {error.detail} [{error.code}]"}
+        return answer | {"state": "failed", "code": error.code, "message": f"failed: {error.detail} [{error.code}]"}
     except OSError as error:
-        return answer | {"state": "failed", "code": "bad_usage", "told": f"failed: cannot be read ({error.strerror})"}
-    told = f"{file}: {new.width}x{new.height} px, {new.verdict.level}"
-    return answer | {"state": "done", "path": str(file), "image": new.model_dump(mode="json"), "told": told}
+        return answer | {"state": "failed", "code": "bad_usage", "message": f"failed: unreadable ({error.strerror})"}
+    message = f"{file}: {new.width}x{new.height} px, {new.verdict.level}"
+    return answer | {"state": "done", "path": str(file), "image": new.model_dump(mode="json"), "message": message}

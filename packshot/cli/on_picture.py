@@ -56,12 +56,12 @@ def wait_for(client: Client, accepted_id: str, image: str, what: str, unit: str)
 
     with Progress() as progress:
 
-        def tell(event: Event) -> None:
+        def show(event: Event) -> None:
             if isinstance(event.data, ProgressEvent):
                 step, steps = event.data.step, event.data.steps
                 progress.update(image, f"{unit} {step} of {steps}", step, steps)
 
-        ended = client.wait(accepted_id, progress=tell)
+        ended = client.wait(accepted_id, progress=show)
     if ended.error is not None:
         raise EngineFailed("internal", f"{what} was not made: {ended.error.detail} [{ended.error.code}]")
     if ended.status != "done":

@@ -198,7 +198,7 @@ def _fetch(pack: Pack) -> dict[str, Any]:
         stderr().print(f"{name}: {len(absent)} files to fetch, {_total(pack, absent)}{again}.", markup=False)
     started_at = time.monotonic()
     with Progress() as progress, _watched(pack, progress):
-        paths = pack.fetch(progress.tell)
+        paths = pack.fetch(progress.print)
     spent_s = max(time.monotonic() - started_at, 1e-3)
     count = sum(path.stat().st_size for path in paths)
     speed = f", {_size(count)} in {spent_s:.0f} s ({_size(int(count / spent_s))}/s)" if paths else ""

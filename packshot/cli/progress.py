@@ -1,4 +1,4 @@
-"""What a command waits for, told to people on stderr: bars and spinners on a terminal, lines elsewhere.
+"""Shows on stderr what a command waits for: bars and spinners on a terminal, lines elsewhere.
 
 A pipe or a log file gets a line when a piece of work begins, one every EVERY_S seconds while it lasts, and one at its
 end, so that a silent command is never mistaken for a hung one.
@@ -40,13 +40,13 @@ def waiting(what: str, *, every_s: float = EVERY_S) -> Iterator[None]:
             spent_s = time.monotonic() - started_at
             console.print(f"packshot: still {what}, {spent_s:.0f} s …", markup=False, soft_wrap=True)
 
-    teller = threading.Thread(target=repeat, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=repeat, daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        reporter.join()
 
 
 class Progress:
@@ -87,7 +87,7 @@ class Progress:
                 self._said_at[key] = time.monotonic()
                 self._console.print(f"packshot: {key}: {state}", markup=False, soft_wrap=True)
 
-    def tell(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """Print a line at once, above the bars."""
         with self._lock:
             self._console.print(f"packshot: {line}", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packshot.cli.patience import patiently
+from packshot.cli.retries import retry_while_busy
 from packshot.errors import BadInput
 from packshot.imaging.decoding.formats import claim_of
 
@@ -49,4 +49,4 @@ def _reference(client: Client, named: str) -> dict[str, Any]:
         return {"image_id" if named.startswith("im_") else "photo_id": named}
     media_type = claim_of(None, path.name) or "application/octet-stream"
     data = path.read_bytes()
-    return {"photo_id": patiently(lambda: client.upload(data, media_type)).id}
+    return {"photo_id": retry_while_busy(lambda: client.upload(data, media_type)).id}

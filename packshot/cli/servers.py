@@ -62,7 +62,7 @@ def chosen_server(
     if host is not None:
         if not host.startswith(("http://", "https://")):
             raise BadInput("bad_usage", f"--host must be a URL such as http://127.0.0.1:8000, got {host!r}")
-        _tell_other_version(require_answer(host).headers.get(VERSION_HEADER))
+        _warn_of_other_version(require_answer(host).headers.get(VERSION_HEADER))
         yield Server(host, os.environ.get(KEY_VARIABLE))
     elif cluster:
         with _cluster() as server:
@@ -86,11 +86,11 @@ def _running() -> Server | None:
         return None
     require_answer(found.url)
     stderr().print(f"packshot: using the server {found.url}.", markup=False)
-    _tell_other_version(found.version)
+    _warn_of_other_version(found.version)
     return Server(found.url, os.environ.get(KEY_VARIABLE))
 
 
-def _tell_other_version(version: str | None) -> None:
+def _warn_of_other_version(version: str | None) -> None:
     """Say so if the server has another version than this command. None = it does not say which."""
     if version not in (None, packshot.__version__):
         said = f"packshot: the server has version {version}, this command {packshot.__version__}. It goes on; if the "

@@ -21,6 +21,7 @@ from packshot.cli.servers import chosen_server
 from packshot.cli.shot_options import (
     Layout,
     given,
+    layout_for,
     read_adapters,
     read_conditions,
     read_layout,
@@ -32,6 +33,7 @@ from packshot.cli.shot_options import (
     read_shadow,
     read_size,
     read_style,
+    shadow_for,
 )
 from packshot.cli.sources import Source, find_sources
 from packshot.errors import BadInput, PackshotError
@@ -155,13 +157,14 @@ def shoot(
     Uses the server that runs on this machine (packshot up), or else this process."""
     if background == "generate" and not prompt:
         raise BadInput("bad_usage", "a generated background needs --prompt TEXT, got none; or use --background white")
-    placed = read_layout(layout) if layout is not None else Layout()
-    if canvas is not None and placed.canvas is not None and placed.canvas != read_size(canvas):
+    size = read_size(canvas) if canvas else None
+    placed = read_layout(layout) if layout is not None else layout_for(preset or [], size)
+    if size is not None and placed.canvas is not None and placed.canvas != size:
         raise BadInput("bad_usage", f"--canvas must be the layout's canvas or left out, got {canvas!r}")
     marks = read_marks(point or [], box or [], mask, find, find_not)
     sources = _sources(photos or [], layout, placed)
     request = given(
-        canvas=placed.canvas or (read_size(canvas) if canvas else None),
+        canvas=placed.canvas or size,
         background=background,
         negative_prompt=negative,
         images=images,
@@ -173,7 +176,7 @@ def shoot(
         control_start=control_start,
         control_end=control_end,
         conditions=read_conditions(condition or [], pose),
-        shadow=read_shadow(shadow, shadow_direction),
+        shadow=read_shadow(shadow, shadow_direction) or shadow_for(preset or [], background),
         reflection=read_reflection(reflection),
         relight=read_relight(relight),
         retry=read_retry(retry),
@@ -202,7 +205,7 @@ def shoot(
                 client.wait_ready(START_TIMEOUT_S)
             ready_at = time.perf_counter()
             if background in (None, "generate"):
-                _tell_ignored_words(client, prompt or [], engine, [one["id"] for one in request.get("adapters", [])])
+                _print_ignored_words(client, prompt or [], engine, [one["id"] for one in request.get("adapters", [])])
             if reference:
                 request["style"]["references"] = bring_references(client, reference)
             if master is not None:
@@ -214,8 +217,8 @@ def shoot(
     _report(outcomes, timing_ms, as_json=as_json)
 
 
-def _tell_ignored_words(client: Client, prompts: Sequence[str], engine: str | None, adapters: Sequence[str]) -> None:
-    """Name the words of prompts that the engine leaves out, before it paints. What is refused is told by the shot."""
+def _print_ignored_words(client: Client, prompts: Sequence[str], engine: str | None, adapters: Sequence[str]) -> None:
+    """Print the words of prompts that the engine leaves out, before it paints. The shot itself reports refusals."""
     for text in dict.fromkeys(prompts):
         try:
             notes = client.read_prompt(text, engine=engine, adapters=adapters).notes if text.strip() else ()

@@ -10,15 +10,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, Required, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, Required, TypedDict
 
 from packshot.cli.poses import read_people
 from packshot.errors import BadInput
+
+if TYPE_CHECKING:
+    from packshot.delivery.presets import Preset
 
 __all__ = [
     "Layout",
     "Marks",
     "given",
+    "layout_for",
     "read_adapters",
     "read_conditions",
     "read_layout",
@@ -30,6 +34,7 @@ __all__ = [
     "read_shadow",
     "read_size",
     "read_style",
+    "shadow_for",
 ]
 
 
@@ -78,6 +83,31 @@ class Layout:
     def needs_photo(self) -> bool:
         """Whether a layer's product is the photo that the command line names."""
         return any(layer.of_the_photo for layer in self.layers)
+
+
+def layout_for(presets: Sequence[str], canvas: Mapping[str, int] | None) -> Layout:
+    """The layout without `--layout`: one product, large enough for the channels that demand a share of the frame.
+
+    On a canvas that is not square the server's default scale holds, because a larger product might be cut.
+    """
+    from packshot.delivery.presets import fill_for
+
+    fill = max((fill_for(one) for one in _known(presets)), default=0.0)
+    square = canvas is None or canvas["width"] == canvas["height"]
+    return Layout((LayoutLayer({"scale": fill}),)) if fill and square else Layout()
+
+
+def shadow_for(presets: Sequence[str], background: str) -> str | None:
+    """The shadow without `--shadow`: none on a white background that a channel wants exactly white."""
+    strict = any(one.background == "white" and one.severity_of("background") == "refuse" for one in _known(presets))
+    return "none" if strict and background == "white" else None
+
+
+def _known(presets: Sequence[str]) -> list[Preset]:
+    """The presets of these names. Names that only the server may know are left out."""
+    from packshot.delivery import presets as channels
+
+    return [one for one in channels.presets() if one.name in presets]
 
 
 def read_layout(text: str) -> Layout:

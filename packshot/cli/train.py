@@ -226,7 +226,7 @@ def _start(kind: Kind, given: dict[str, Any], more: dict[str, Any]) -> None:
     on_cluster = "RAY_ADDRESS" in os.environ and not given["in_process"]
     device = torch.device("cuda") if on_cluster and given["device"] == "cuda" else pick_device(given["device"])
     options = TrainingOptions(device=device, lr=given["lr"], seed=given["seed"], log_every=5)
-    _tell_plan(spec, options)
+    _print_plan(spec, options)
     with _stopped_by_signal(out):
         result = _train(out.resolve(), options, spec, given["workers"], in_process=given["in_process"])
     console = stderr()
@@ -257,7 +257,7 @@ def _train(out: Path, options: Any, spec: TrainingSpec, workers: int, *, in_proc
     return read_result(out)
 
 
-def _tell_plan(spec: TrainingSpec, options: Any) -> None:
+def _print_plan(spec: TrainingSpec, options: Any) -> None:
     """Check what can be checked before anything starts, and say how long the training is."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings

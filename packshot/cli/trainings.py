@@ -100,7 +100,7 @@ def start(
             err=True,
         )
         ended = begun if detach else _follow(client, begun.id, sheet)
-    _tell(ended, as_json=as_json)
+    _report(ended, as_json=as_json)
 
 
 @app.command()
@@ -109,7 +109,7 @@ def wait(training_id: TrainingId, sheet: Sheet = None, host: Host = None, as_jso
     """Follow a training until it ends."""
     with client_of(host, in_process=False) as client:
         ended = _follow(client, training_id, sheet)
-    _tell(ended, as_json=as_json)
+    _report(ended, as_json=as_json)
 
 
 @app.command("list")
@@ -175,17 +175,17 @@ def _follow(client: Client, training_id: str, sheet: Path | None) -> TrainingAns
     """Wait until a training ends, and write its samples."""
     with Progress() as progress:
 
-        def tell(one: TrainingAnswer) -> None:
+        def show(one: TrainingAnswer) -> None:
             loss = "" if one.loss is None else f", loss {one.loss:.4f}"
             progress.update(one.id, f"{one.status}, step {one.step} of {one.steps}{loss}", one.step, one.steps)
 
-        ended = client.trainings.wait(training_id, progress=tell)
+        ended = client.trainings.wait(training_id, progress=show)
     if sheet is not None and ended.sheet_url is not None:
         write(sheet, client.download(ended.sheet_url))
     return ended
 
 
-def _tell(training: TrainingAnswer, *, as_json: bool) -> None:
+def _report(training: TrainingAnswer, *, as_json: bool) -> None:
     """Say how a training ended. Exits with FAILED unless it is under way or done."""
     if training.adapter_id is not None:
         what = f"adapter {training.adapter_id}{' (partial)' if training.partial else ''}"

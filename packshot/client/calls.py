@@ -52,7 +52,7 @@ Sent = Callable[[int, int], None]
 
 
 class _Counted(io.BytesIO):
-    """A file that tells how much of it has been read."""
+    """A file that reports how much of it has been read."""
 
     def __init__(self, data: bytes, sent: Sent) -> None:
         super().__init__(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 TrainingKind = Literal["lora", "dreambooth", "inversion"]
-TRAINING_KINDS: tuple[TrainingKind, ...] = get_args(TrainingKind)
 
 MAX_PICTURES = 1_000
 """The most pictures of a training over the API. `packshot train` takes up to 10,000 from a folder."""

@@ -57,7 +57,7 @@ class SpendingAnswer(Answer):
     budget: Literal["images_per_day", "device_s_per_month", "live_shots"]
     limit: Number
     spent: Number
-    resets_at: Moment | None = Field(None, exclude_if=absent, description="When it is new; absent for live shots.")
+    resets_at: Moment | None = Field(None, exclude_if=absent, description="When it resets; absent for live shots.")
 
 
 class BudgetAnswer(Answer):

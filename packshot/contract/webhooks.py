@@ -6,7 +6,7 @@ this server. Later versions add fields and events; a receiver ignores what it do
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,6 @@ from packshot.contract.trainings import TrainingKind
 EventType = Literal[
     "shot.ended", "image.reviewed", "catalogue.row_ended", "catalogue.ended", "training.ended", "budget.reached"
 ]
-EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 MAX_URL_CHARS = 2_000
 
 

@@ -181,10 +181,10 @@ def _field(inside: str, known: Collection[str]) -> _Field:
 def _filled(field: _Field, values: Mapping[str, str | int]) -> str:
     value = values.get(field.name, "")
     if isinstance(value, bool) or (field.name == "n" and not _is_count(value)):
-        raise _bad_name("{n} must be a number from 0", repr(value), "number the pictures")
+        raise _bad_name("{n} must be a number from 0", str(value), "number the pictures")
     text = str(value)
     if not text.strip():
-        raise _bad_name(f"{{{field.name}}} must have a value", repr(text), "give the item one or change the template")
+        raise _bad_name(f"{{{field.name}}} must have a value", text, "give the item one or change the template")
     if field.name == "gtin":
         text = check_gtin(text)
         if field.pad_to and len(text.lstrip("0")) > field.pad_to:

@@ -22,7 +22,7 @@ class DuePoll:
     """Starts `run` for shots that are due.
 
     `due_count(most)` counts the due shots up to `most`, and may block. `run` claims and runs one shot; it returns None
-    when none was due. `places` is how many shots may run here at once, and `running` tells how many do. `every_s` is
+    when none was due. `places` is how many shots may run here at once, and `running` returns how many do. `every_s` is
     the time between two polls in seconds.
     """
 

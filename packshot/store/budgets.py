@@ -36,7 +36,7 @@ NEEDS_BUDGET = (
     "neither the key nor its tenant has one"
 )
 
-_TOLD = {"images_per_day": budget.c.images_told, "device_s_per_month": budget.c.device_told}
+_PUBLISHED = {"images_per_day": budget.c.images_told, "device_s_per_month": budget.c.device_told}
 _WHAT = {"images_per_day": "images a day", "device_s_per_month": "device-seconds a month", "live_shots": "live shots"}
 
 
@@ -131,10 +131,10 @@ def check_budgets(
         spent = spending.spent + asked
         # Measured device-seconds are known when a shot is done, so the shot that reaches the limit is the last one.
         if spent > spending.limit or (spending.name == "device_s_per_month" and spending.spent >= spending.limit):
-            _tell(connection, tenant_id, spending)
+            _publish_reached(connection, tenant_id, spending)
             return _refused(spending, asked)
         if spent == spending.limit and spending.name != "device_s_per_month":
-            _tell(connection, tenant_id, spending, spent)
+            _publish_reached(connection, tenant_id, spending, spent)
     return None
 
 
@@ -146,7 +146,7 @@ def note_device_time(connection: Connection, shot_row: Row[Any]) -> None:
         return
     for spending in spendings(connection, shot_row.tenant_id, shot_row.key_id):
         if spending.name == "device_s_per_month" and spending.spent >= spending.limit:
-            _tell(connection, shot_row.tenant_id, spending)
+            _publish_reached(connection, shot_row.tenant_id, spending)
 
 
 def has_budget(tenant_id: ColumnElement[str], key_id: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -215,8 +215,8 @@ def _tenant_of(connection: Connection, owner_id: str) -> str:
     return str(found)
 
 
-def _tell(connection: Connection, tenant_id: str, reached: Spending, spent: float | None = None) -> None:
-    column = _TOLD.get(reached.name)
+def _publish_reached(connection: Connection, tenant_id: str, reached: Spending, spent: float | None = None) -> None:
+    column = _PUBLISHED.get(reached.name)
     if column is None or reached.resets_at is None:
         return
     mine = (budget.c.owner_id == reached.owner_id) & column.is_distinct_from(reached.period)
@@ -242,6 +242,6 @@ def _refused(spending: Spending, asked: float) -> BudgetSpent:
         return BudgetSpent("budget_spent", f"{rule}; wait until a shot ends", retry_after_s=BUSY_RETRY_S)
     return BudgetSpent(
         "budget_spent",
-        f"{rule}; the budget is new at {spending.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask the operator for more",
+        f"{rule}; the budget resets at {spending.resets_at:%Y-%m-%dT%H:%M:%SZ}, or ask the operator for more",
         retry_after_s=spending.resets_in_s,
     )

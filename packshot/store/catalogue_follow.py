@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select, tuple_, update
 
 from packshot.store.catalogue_tables import catalogue, catalogue_file, catalogue_shot
-from packshot.store.wakes import CATALOGUES, notify
+from packshot.store.notifications import CATALOGUES, notify
 
 
 def image_approved(connection: Connection, image_id: str) -> None:

@@ -11,9 +11,9 @@ from packshot.store.catalogue_records import MissingPhoto, PathPhoto, PhotoKind
 from packshot.store.catalogue_tables import catalogue, catalogue_photo
 from packshot.store.database import Database, absent, storable
 from packshot.store.named import own_row
+from packshot.store.notifications import CATALOGUES, notify
 from packshot.store.references import AssetReferences
 from packshot.store.schema import photo
-from packshot.store.wakes import CATALOGUES, notify
 
 
 class CataloguePhotos:

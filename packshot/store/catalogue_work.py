@@ -29,9 +29,9 @@ from packshot.store.catalogue_records import (
 from packshot.store.catalogue_rows import catalogue_record, row_records, with_counts
 from packshot.store.catalogue_tables import catalogue, catalogue_file, catalogue_row, catalogue_shot
 from packshot.store.database import Database, insert, storable
+from packshot.store.notifications import CATALOGUES, notify
 from packshot.store.schema import Now, shot
 from packshot.store.shots import digest_of, insert_shot, lock_tenant
-from packshot.store.wakes import CATALOGUES, notify
 
 _WORKING = ("running", "paused")
 

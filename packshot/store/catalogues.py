@@ -36,11 +36,11 @@ from packshot.store.database import Database, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.load_records import Load
 from packshot.store.named import own_row
+from packshot.store.notifications import CATALOGUES, CHANGED, notify
 from packshot.store.pages import page_of
 from packshot.store.picture_uses import hold_pictures, use_pictures
 from packshot.store.queue_load import unopened_of
 from packshot.store.schema import Now, shot
-from packshot.store.wakes import CATALOGUES, CHANGED, notify
 
 MAX_ROWS_OF_PAGE = 1000
 CANCELLED = "the catalogue was cancelled before this row ended"

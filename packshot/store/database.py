@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, mak
 from sqlalchemy.dialects import postgresql, sqlite
 
 from packshot.errors import BadInput, NotFound, StorageFull, Unavailable
+from packshot.store.circuit_breaker import DOES_NOT_ANSWER, CircuitBreaker
 from packshot.store.postgresql import ConnectionLimits, open_postgresql
-from packshot.store.reach import DOES_NOT_ANSWER, Reach
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class Database:
 
     def __init__(self, url: str, limits: ConnectionLimits | None = None) -> None:
         self.url = url
-        self._reach = Reach()
-        self.engine = open_engine(url, limits, self._reach)
+        self._breaker = CircuitBreaker()
+        self.engine = open_engine(url, limits, self._breaker)
         # A read sees one snapshot. On SQLite it begins deferred, so that it neither waits for a writer nor blocks one.
         if self.engine.dialect.name == "sqlite":
             self._reader = self.engine.execution_options(packshot_read=True)
@@ -50,7 +50,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a read transaction on one snapshot. Raises Unavailable when the database does not answer."""
-        with translated(), self._reach.connect(self._reader) as connection, connection.begin():
+        with translated(), self._breaker.connect(self._reader) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -59,14 +59,16 @@ class Database:
 
         Raises Unavailable when the database does not answer and StorageFull when its disk is full.
         """
-        with translated(), self._reach.connect(self.engine) as connection, connection.begin():
+        with translated(), self._breaker.connect(self.engine) as connection, connection.begin():
             yield connection
 
 
-def open_engine(database_url: str, limits: ConnectionLimits | None = None, reach: Reach | None = None) -> Engine:
+def open_engine(
+    database_url: str, limits: ConnectionLimits | None = None, breaker: CircuitBreaker | None = None
+) -> Engine:
     """Make an engine for a `sqlite://` file or a `postgresql://` URL. None keeps the default `limits`.
 
-    `reach` is the caller's, if it takes the engine's connections by it.
+    `breaker` is the one through which the caller takes the engine's connections, if it has one.
 
     Raises BadInput `bad_usage` for another URL.
     """
@@ -88,7 +90,7 @@ def open_engine(database_url: str, limits: ConnectionLimits | None = None, reach
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if backend == "postgresql":
-        return open_postgresql(url, limits, reach or Reach(), json_serializer=to_json)
+        return open_postgresql(url, limits, breaker or CircuitBreaker(), json_serializer=to_json)
     raise BadInput(
         "bad_usage", f"PACKSHOT_DATABASE_URL must be sqlite:// or postgresql://, got {backend}://; use one of these"
     )

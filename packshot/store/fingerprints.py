@@ -122,13 +122,6 @@ class Fingerprints:
             rows = connection.execute(wanted.where(columns.sketch.is_not(None))).all()
         return [Sketched(row.seq, row.file_id, bytes(row.sketch)) for row in rows]
 
-    def of_file(self, file_id: str) -> bytes | None:
-        """The sketch of one file; None when it has none."""
-        wanted = select(fingerprint.c.sketch).where(fingerprint.c.file_id == file_id)
-        with self._database.read() as connection:
-            found = connection.execute(wanted).scalar()
-        return None if found is None else bytes(found)
-
 
 def insert_fingerprint(
     connection: Connection, tenant_id: str, image_id: str, file_id: str, found: Fingerprint | None

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, select
 from packshot.contract.base import iso
 from packshot.contract.webhooks import WebhookEvent
 from packshot.store.database import moment, new_id
+from packshot.store.notifications import OUTBOX, notify
 from packshot.store.schema import Now
 from packshot.store.schema_webhooks import webhook, webhook_message
-from packshot.store.wakes import OUTBOX, notify
 
 NEW_FOR_S = 86_400.0
 """A new message has been due for this many seconds, so that a clock that is set back does not delay it."""

@@ -17,7 +17,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, exc
 
 from packshot.settings import Settings
-from packshot.store.reach import Reach
+from packshot.store.circuit_breaker import CircuitBreaker
 
 CANCEL_TIMEOUT_S = 1.0
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 10_000}
@@ -74,10 +74,10 @@ class PromptConnection(psycopg.Connection[Any]):
             ) from error
 
 
-def open_postgresql(url: URL, limits: ConnectionLimits, reach: Reach, **options: Any) -> Engine:
+def open_postgresql(url: URL, limits: ConnectionLimits, breaker: CircuitBreaker, **options: Any) -> Engine:
     """Make an engine whose connections keep `limits`. `options` are passed to `create_engine`.
 
-    While `reach` says that the server is down, a connection that is refused is not tried again.
+    While `breaker` says that the server is down, a connection that is refused is not tried again.
     """
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
@@ -95,7 +95,7 @@ def open_postgresql(url: URL, limits: ConnectionLimits, reach: Reach, **options:
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Dialect, record: object, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
-        connection = _connect(limits.connect_timeout_s, reach, args, parameters)
+        connection = _connect(limits.connect_timeout_s, breaker, args, parameters)
         connection.timeout_s = limits.statement_timeout_s or None
         return connection
 
@@ -114,7 +114,9 @@ def open_postgresql(url: URL, limits: ConnectionLimits, reach: Reach, **options:
     return engine
 
 
-def _connect(timeout_s: float, reach: Reach, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
+def _connect(
+    timeout_s: float, breaker: CircuitBreaker, args: list[Any], parameters: dict[str, object]
+) -> PromptConnection:
     """Connect, and try again for `timeout_s` seconds while the server refuses: it starts, or has no free connection."""
     give_up_at = time.monotonic() + timeout_s
     while True:
@@ -123,6 +125,6 @@ def _connect(timeout_s: float, reach: Reach, args: list[Any], parameters: dict[s
         except psycopg.errors.ConnectionTimeout:
             raise
         except psycopg.OperationalError:
-            if reach.down or time.monotonic() > give_up_at:
+            if breaker.down or time.monotonic() > give_up_at:
                 raise
         time.sleep(random.uniform(0.02, 0.1))

@@ -25,6 +25,7 @@ from packshot.store.ended import note_end
 from packshot.store.gains import hold_relit_materials, write_gains
 from packshot.store.images import insert_image
 from packshot.store.load_records import QueueLoad
+from packshot.store.notifications import CHANGED, QUEUED, notify
 from packshot.store.queue_changes import (
     BACKOFF_S,
     INTERRUPTED,
@@ -46,7 +47,6 @@ from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, shot
 from packshot.store.shot_rows import shot_record
 from packshot.store.versions import REDO, supersede
-from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
 """Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""

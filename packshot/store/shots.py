@@ -15,6 +15,7 @@ from packshot.store.audit_rows import record, record_asked
 from packshot.store.budgets import check_budgets
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.ended import note_end
+from packshot.store.notifications import CHANGED, QUEUED, notify
 from packshot.store.pages import MAX_PAGE
 from packshot.store.picture_uses import hold_pictures, use_pictures
 from packshot.store.positions import Positions
@@ -25,7 +26,6 @@ from packshot.store.schema import NEVER, ORIGIN, Now, mask, shot, shot_mask, ten
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
 from packshot.store.versions import require_newest
-from packshot.store.wakes import CHANGED, QUEUED, notify
 
 RETRY_AFTER_S = 10.0
 """Seconds that a client must wait before a retry when its tenant's queue is full."""

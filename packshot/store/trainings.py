@@ -130,7 +130,7 @@ class Trainings:
             rule = "a training needs seconds of its device, and the tenant's or key's budget of this month is used up"
             raise BudgetSpent(
                 "budget_spent",
-                f"{rule}; it is new at {start_of(following):%Y-%m-%dT%H:%M:%SZ}, or ask the operator for more",
+                f"{rule}; it resets at {start_of(following):%Y-%m-%dT%H:%M:%SZ}, or ask the operator for more",
                 retry_after_s=following * DAY_S - now,
             )
 

@@ -15,11 +15,11 @@ from packshot.contract.webhooks import EventType
 from packshot.errors import BadInput, Conflict
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
 from packshot.store.named import own_row
+from packshot.store.notifications import OUTBOX, notify
 from packshot.store.outbox import NEW_FOR_S
 from packshot.store.pages import MAX_PAGE, page_of
 from packshot.store.schema import Now, tenant
 from packshot.store.schema_webhooks import webhook, webhook_attempt, webhook_message
-from packshot.store.wakes import OUTBOX, notify
 
 MAX_WEBHOOKS = 20
 """Webhooks of one tenant."""

@@ -19,8 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.mini.collage import Stage, bottle, box, colour, cup, degrade, texture
+from training.mini.collage import Stage, bottle, box, cup, degrade
 from training.mini.material import Cutout, Material, recoloured
+from training.mini.textures import colour, texture
 
 Rng = np.random.Generator
 F32 = NDArray[np.float32]

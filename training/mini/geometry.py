@@ -1,7 +1,8 @@
 """The geometry head: normals and depth of a cutout, on the frozen segmenter's features.
 
-The loss: the angle between normals as 1 - cosine, and the depth's L1 distance and that of its gradient, both on the
-product alone. Depth runs from 0 at its far end to 1 at its near end, so its scale is not learnt.
+The loss: the distance between the tips of normals, which is nearly their angle, and the depth's L1 distance and that of
+its gradient, both on the product alone. 1 - cosine, a squared angle, rounds flat faces: it fears large errors most.
+Depth runs from 0 at its far end to 1 at its near end, so its scale is not learnt.
 
 python -m training.mini.geometry runs/geometry --ship packshot/packs/mini     # write the role into a pack
 """
@@ -15,7 +16,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from packshot.models.understand.network import GeometryHead
 from packshot.training.fit import Loss, fit
@@ -32,7 +32,7 @@ def geometry_loss(normals: Tensor, depth: Tensor, true_normals: Tensor, true_dep
     """The losses of normals (B, 3, h, w) and of depth (B, 1, h, w), on the pixels that have a true normal."""
     on = (true_normals.norm(dim=1, keepdim=True) > 0.5).float()
     count = on.sum().clamp(min=1)
-    angle = ((1 - functional.cosine_similarity(normals, true_normals, dim=1))[:, None] * on).sum() / count
+    angle = ((normals - true_normals).norm(dim=1, keepdim=True) * on).sum() / count
     error = (depth - true_depth) * on
     away = error.abs().sum() / count
     for axis in (2, 3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from training.scenes.noise import CLOUD, MID, noise_at
 
@@ -115,3 +116,20 @@ def plain(x: T, y: T, side: float, colour: T) -> T:
     """A painted wall that is darker away from the lamp. x, y: flat, R. colour: 3. Returns Rx3."""
     glow = torch.exp(-(((x - 0.45 * side) ** 2) * 0.5 + ((y - 0.35) ** 2) * 0.55))
     return colour * (0.72 + 0.30 * glow)[:, None]
+
+
+def out_of_focus(
+    kind: str, size_px: int, scale: int, side: float, wall_colour: T, generator: torch.Generator, device: torch.device
+) -> T:
+    """A blurred backdrop in screen space, RGB (big * big, 3). It is drawn at `size_px` and enlarged by `scale`."""
+    line = (torch.arange(size_px, device=device) + 0.5) / size_px * 2 - 1
+    y, x = torch.meshgrid(-line, line, indexing="ij")
+    x, y = x.reshape(-1), y.reshape(-1)
+    if kind == "plain":
+        drawn = plain(x, y, side, wall_colour)
+    elif kind == "room":
+        drawn = room(x, y, side, generator)
+    else:
+        drawn = {"foliage": foliage, "night": night, "sea": sea}[kind](x, y, generator)
+    picture = drawn.T.reshape(1, 3, size_px, size_px)
+    return F.interpolate(picture, scale_factor=scale, mode="bilinear", align_corners=False)[0].reshape(3, -1).T

@@ -5,6 +5,8 @@ All tensors are float32. RGB is in 0..1, in roughly linear display values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from training.scenes.noise import CLOUD, FINE, GRAIN, MID, cell_random, noise_at
@@ -196,3 +198,11 @@ def curtain(u: T, v: T, seed: T, colour: T) -> T:
     fold = torch.sin(u * 7.5 + 3.0 * bend + seed) + 0.5 * torch.sin(u * 17.0 + 5.0 * bend + 2 * seed)
     weave = 0.012 * noise_at(u * 0.8, v * 0.8, GRAIN)
     return colour * (0.76 + 0.13 * fold + weave).clamp(0.2, 1.1)[..., None]
+
+
+WALLS: dict[str, Callable[[T, T, T, T], T]] = {
+    "brick": lambda u, v, seed, colour: brick(u, v, seed),
+    "tile": lambda u, v, seed, colour: tile(u, v, seed),
+    "curtain": curtain,
+}
+"""Upright surfaces by the name of their backdrop: of (u, v, seed, colour) the RGB colours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -194,30 +194,6 @@ def _neighbour(
     return [shapes.one(0, device)]
 
 
-WALLS: dict[str, Callable[[T, T, T, T], T]] = {
-    "brick": lambda u, v, seed, colour: materials.brick(u, v, seed),
-    "tile": lambda u, v, seed, colour: materials.tile(u, v, seed),
-    "curtain": materials.curtain,
-}
-
-
-def _out_of_focus(
-    kind: str, size_px: int, side: float, wall_colour: T, generator: torch.Generator, device: torch.device
-) -> T:
-    """A blurred backdrop in screen space, RGB (big * big, 3). It is drawn at the picture's size and enlarged."""
-    line = (torch.arange(size_px, device=device) + 0.5) / size_px * 2 - 1
-    y, x = torch.meshgrid(-line, line, indexing="ij")
-    x, y = x.reshape(-1), y.reshape(-1)
-    if kind == "plain":
-        drawn = backdrops.plain(x, y, side, wall_colour)
-    elif kind == "room":
-        drawn = backdrops.room(x, y, side, generator)
-    else:
-        drawn = {"foliage": backdrops.foliage, "night": backdrops.night, "sea": backdrops.sea}[kind](x, y, generator)
-    picture = drawn.T.reshape(1, 3, size_px, size_px)
-    return F.interpolate(picture, scale_factor=OVERSAMPLING, mode="bilinear", align_corners=False)[0].reshape(3, -1).T
-
-
 def _light(side: float, soft: bool, tint: int, night: bool, rng: np.random.Generator, device: torch.device) -> Light:
     """A lamp on the given side (-1 left, 1 right), above and in front of the product."""
     high = rng.uniform(0.75, 1.1) if soft else rng.uniform(0.6, 0.9)
@@ -293,10 +269,10 @@ def render_one(
     colour[floor] = materials.surface(SURFACES[a["surface"]], u, v, seed, paper)
     wall = ~floor
     wall_colour = torch.tensor(COLOUR_RGB[a["wall_colour"]], device=device)
-    if kind in WALLS:
-        colour[wall] = WALLS[kind](at[wall, 0] / span, at[wall, 1] / span, seed, wall_colour)
+    if kind in materials.WALLS:
+        colour[wall] = materials.WALLS[kind](at[wall, 0] / span, at[wall, 1] / span, seed, wall_colour)
     else:
-        colour[wall] = _out_of_focus(kind, size_px, side, wall_colour, generator, device)[wall]
+        colour[wall] = backdrops.out_of_focus(kind, size_px, OVERSAMPLING, side, wall_colour, generator, device)[wall]
     paper_sweep = kind == "plain" and SURFACES[a["surface"]] == "paper"
     if paper_sweep and a["paper_colour"] == a["wall_colour"]:
         # A sweep: one sheet of paper without a horizon.

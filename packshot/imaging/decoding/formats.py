@@ -1,4 +1,4 @@
-"""The formats of uploads, told by their first bytes: those that are decoded, and those that are refused by name.
+"""The formats of uploads, recognised by their first bytes: those that are decoded, and those that are refused by name.
 
 A file's name and declared media type are often wrong while its bytes are sound, so only the bytes decide.
 """

@@ -21,7 +21,7 @@ BASE = 0.14
 SAG = (0.12, 0.60)
 """Bounds of the foreshortening: a camera 7 to 37 degrees above the ground."""
 USUAL_SAG = 0.30
-"""The foreshortening of a base that is straight, so that it tells nothing."""
+"""The foreshortening that is assumed of a straight base, which shows none."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def stand_of(shape: U8) -> Stand:
     """How a silhouette stands (uint8 hxw in {0, 255}, cropped to the product).
 
     The camera's height follows from the base's outline: a round base is an ellipse, so its outline rises towards both
-    ends. A straight outline tells nothing, and counts as a usual camera's.
+    ends. A straight outline shows no angle, and counts as a usual camera's.
     """
     height = shape.shape[0]
     rows = int(height * (1 - BASE))

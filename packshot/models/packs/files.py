@@ -31,7 +31,7 @@ def sha256_of(path: Path) -> str:
 def file_fault(path: Path, stated: FileSpec, *, hashing: bool = True) -> str:
     """What is wrong with the file, "" = nothing that can be seen: its size, its hash, or that it ends too early.
 
-    A safetensors file tells its own length, so a truncated one is found even where the manifest states neither.
+    A safetensors file states its own length, so a truncated one is found even where the manifest states neither.
     `hashing` False leaves out the hash, which takes a second for each gigabyte or so.
     """
     size = path.stat().st_size

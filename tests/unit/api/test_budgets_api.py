@@ -48,7 +48,7 @@ def test_a_spent_budget_answers_402_with_the_time_of_the_next(api: Api, admin: h
         assert code_of(refused) == (402, "budget_spent")
         assert refused.headers["ratelimit"].startswith(f"{images.rpartition('=')[0]}=")
         assert 0 < int(refused.headers["retry-after"]) <= 86400
-        assert "the budget is new at" in refused.json()["detail"]
+        assert "the budget resets at" in refused.json()["detail"]
         assert bounded.get(accepted.json()["url"]).headers["ratelimit"].startswith('"key-images-per-day";r=1')
 
         claim = api.claim(accepted.json()["id"])

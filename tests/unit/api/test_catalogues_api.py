@@ -386,8 +386,8 @@ def test_a_manifest_of_another_type_or_over_the_limit_is_refused(api: Api) -> No
     for named in ("multipart/form-data", "`look`", "`photos` with a `sheet` or a `manifest`"):
         assert named in text.json()["detail"]
     assert code_of(api.http.post("/v1/catalogues", content=bytes(600 * 1024), headers=YAML)) == (413, "body_too_large")
-    named = api.http.post("/v1/catalogues?scene=a=b", json=manifest())
-    assert code_of(named) == (422, "invalid_request")
+    answer = api.http.post("/v1/catalogues?scene=a=b", json=manifest())
+    assert code_of(answer) == (422, "invalid_request")
 
 
 def test_a_catalogue_of_a_paid_engine_needs_a_budget_and_costs_its_price(

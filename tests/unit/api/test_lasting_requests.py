@@ -16,7 +16,7 @@ import pytest
 from starlette.types import Message
 
 from packshot.api.bodies import ARRIVING_EACH, BODY_TIMEOUT_S, PROGRESS_BYTES, Body, arriving
-from packshot.api.places import Places
+from packshot.api.concurrency_limit import ConcurrencyLimit
 from packshot.errors import Overloaded, TooSlow
 from tests.api_graph import Api, code_of, running
 from tests.waiting import WAIT_S
@@ -76,7 +76,7 @@ def test_a_body_that_drips_is_refused_and_one_that_flows_is_not() -> None:
             sent += 1
             return {"type": "http.request", "body": chunk, "more_body": sent < count}
 
-        body = Body(receive, {}, limit=10**6, places=arriving())
+        body = Body(receive, {}, limit=10**6, slots=arriving())
         while not body.whole:
             await body.receive()
         return sent
@@ -148,13 +148,13 @@ def test_held_answers_take_places_too(tmp_path: Path) -> None:
 
 
 def test_places_count_by_tenant_and_in_all() -> None:
-    places = Places(2, 3, "streams")
-    with places.one("a"), places.one("a"):
-        with pytest.raises(Overloaded, match="A tenant may have 2 streams"), places.one("a"):
+    limit = ConcurrencyLimit(2, 3, "streams")
+    with limit.slot("a"), limit.slot("a"):
+        with pytest.raises(Overloaded, match="A tenant may have 2 streams"), limit.slot("a"):
             pass
-        with places.one("b"), pytest.raises(Overloaded, match="At most 3 streams"), places.one("c"):
+        with limit.slot("b"), pytest.raises(Overloaded, match="At most 3 streams"), limit.slot("c"):
             pass
-    with places.one("a"), places.one("b"), places.one("c"):
+    with limit.slot("a"), limit.slot("b"), limit.slot("c"):
         pass
 
 

@@ -40,7 +40,7 @@ def test_a_channels_frame_is_painted_when_it_is_asked_for(
     made = call(*command, "--reframe", "-o", tmp_path / "made", "--json")
     assert made.exit_code == 0, made.stderr
     story, shop = last_json(made)["files"]
-    assert "the engine painted" in story["told"]
+    assert "the engine painted" in story["message"]
     assert story["file"]["image_id"] != painted_id == shop["file"]["image_id"]
     with Image.open(story["path"]) as opened:
         assert abs(opened.width * 16 / (opened.height * 9) - 1) < 0.002

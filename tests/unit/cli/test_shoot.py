@@ -73,6 +73,21 @@ def test_shoot_on_white_needs_no_prompt(served: Api, monkeypatch: pytest.MonkeyP
     assert len(last_json(result)["images"]) == 1
 
 
+def test_shoot_for_a_channel_with_a_white_background_meets_its_rules_without_further_options(
+    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path
+) -> None:
+    """Amazon's main image: no shadow, and a product over 85 % of the frame. Options that are given come first."""
+    channel = ("--background", "white", "--preset", "amazon-main")
+    (image,) = last_json(shoot(served, monkeypatch, photo, *channel))["images"]
+    request = request_of(served, image)
+    assert request["shadow"] == "none"
+    assert request["layers"][0]["scale"] == 0.88
+    (image,) = last_json(shoot(served, monkeypatch, photo, *channel, "--shadow", "cast"))["images"]
+    assert request_of(served, image)["shadow"] != "none"
+    (image,) = last_json(shoot(served, monkeypatch, photo, *channel, "--canvas", "640x480"))["images"]
+    assert request_of(served, image)["layers"][0]["scale"] == 0.6
+
+
 def test_shoot_takes_a_mask_file(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     mask = np.zeros((90, 120), np.uint8)
     mask[20:60, 30:80] = 255

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from packshot.cli import batch, patience
+from packshot.cli import batch, retries
 from packshot.cli.batch import Batch, Order
 from packshot.cli.progress import Progress
 from packshot.cli.results import Results
@@ -159,6 +159,6 @@ def test_a_busy_server_is_asked_again(served: Api, monkeypatch: pytest.MonkeyPat
         return upload(client, data, media_type)
 
     monkeypatch.setattr(Client, "upload", busy)
-    monkeypatch.setattr(patience, "WAIT_S", 0.01)
+    monkeypatch.setattr(retries, "WAIT_S", 0.01)
     result = shoot(served, monkeypatch, photo, "--background", "white")
     assert (result.exit_code, refusals) == (0, [])

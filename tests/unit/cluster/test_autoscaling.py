@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.autoscaling import Demand, Doors, Load, Pipeline, Seen, Stage, State, _painting, decide
+from cluster.autoscaling import Demand, GatewayLoad, Load, Observation, Pipeline, Stage, State, _engine_need, decide
 
 PLAN = Pipeline(
     row_step_s=0.05,
@@ -62,7 +62,7 @@ class Cluster:
     ) -> dict[str, int]:
         self.at_s += after_s
         stages = {n: replace(s, ongoing=(ongoing or {}).get(n, 0.0)) for n, s in self.stages.items()}
-        look = Seen(self.at_s, stages, interactive or Demand(), catalogue or Demand(), **seen)
+        look = Observation(self.at_s, stages, interactive or Demand(), catalogue or Demand(), **seen)
         replicas, self.state = decide(look, self.state, self.plan)
         self.stages = {n: replace(s, target=replicas[n], running=replicas[n]) for n, s in self.stages.items()}
         self.history.append(replicas["generator"])
@@ -108,9 +108,9 @@ def test_work_that_comes_while_replicas_start_is_asked_for_once() -> None:
     """Half-way through the start the same burst asks for no more than at its beginning."""
     stage = Stage(40, 4, 1, 100, 0, 4)
     burst = Demand(fast=shots(20.0), slow=shots(20.0))
-    early, state = decide(Seen(0.0, {"generator": stage}, burst), State(), PLAN)
+    early, state = decide(Observation(0.0, {"generator": stage}, burst), State(), PLAN)
     later = replace(burst, waiting=shots(16 * 15))
-    late, _ = decide(Seen(15.0, {"generator": replace(stage, target=early["generator"])}, later), state, PLAN)
+    late, _ = decide(Observation(15.0, {"generator": replace(stage, target=early["generator"])}, later), state, PLAN)
     assert late["generator"] <= early["generator"] + 1
 
 
@@ -235,8 +235,8 @@ def test_a_catalogue_is_given_its_time_and_people_their_headroom() -> None:
 def test_at_the_limit_the_catalogue_gives_way() -> None:
     """A catalogue that could fill the cluster does not take the capacity of interactive shots."""
     bulk = Demand(waiting=shots(10**6))
-    seen = Seen(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
-    assert _painting("generator", seen, 0.0, PLAN, PLAN.start_s).generators == 50
+    seen = Observation(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
+    assert _engine_need("generator", seen, 0.0, PLAN, PLAN.start_s).generators == 50
     assert Cluster(high=50).ticks(3, people(20.0), bulk)["generator"] == 50
 
 
@@ -315,11 +315,11 @@ def test_decoders_follow_the_uploads_that_gateways_hold_and_gateways_their_proce
         "photo_decoder": Stage(4, 4, 1, 32, ongoing=8, target_ongoing=1),
     }
     plan = Pipeline(photo_s=1.4, answer_s=10, utilisation=0.75)
-    seen = Seen(0.0, stages, doors=Doors(uploads=64, cores=1.9))
+    seen = Observation(0.0, stages, gateways=GatewayLoad(uploads=64, cores=1.9))
     replicas, _ = decide(seen, State(), plan)
     assert replicas["photo_decoder"] == 14  # 4 busy at 0.75, and 56 x 1.4 s within 10 s
     assert replicas["gateway"] == 3  # 1.9 cores at 0.75
-    idle, _ = decide(Seen(0.0, stages, doors=Doors(0, 0.1)), State(), plan)
+    idle, _ = decide(Observation(0.0, stages, gateways=GatewayLoad(0, 0.1)), State(), plan)
     assert idle["gateway"] == 2
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.autoscaling import Demand, Load, Painter, Pipeline, Seen, Stage, State, decide
+from cluster.autoscaling import Demand, EngineLoad, Load, Observation, Pipeline, Stage, State, decide
 from packshot.contract.status import Priority
 from packshot.shots.load_report import LoadReport, by_generator
 from packshot.store.load_records import Flow, QueueLoad
@@ -22,17 +22,19 @@ def people(count: float) -> Demand:
     return Demand(waiting=Load(count, count, 20 * count))
 
 
-def ticks(count: int, engines: dict[str, Painter], *, at_s: float = 0.0, every_s: float = 5.0) -> dict[str, int]:
+def ticks(count: int, engines: dict[str, EngineLoad], *, at_s: float = 0.0, every_s: float = 5.0) -> dict[str, int]:
     """The replicas after so many decisions, whose replicas run at once."""
     stages, state = dict(ASLEEP), State(busy_at_s=-1e9)
     for number in range(count):
-        replicas, state = decide(Seen(at_s + number * every_s, stages, engines=engines), state, PLAN)
+        replicas, state = decide(Observation(at_s + number * every_s, stages, engines=engines), state, PLAN)
         stages = {name: replace(stage, target=replicas[name], running=replicas[name]) for name, stage in stages.items()}
     return {name: stage.target for name, stage in stages.items()}
 
 
 def test_only_the_engine_with_work_wakes() -> None:
-    found = ticks(3, {"generator": Painter(), "generator-big": Painter(people(1)), "generator-rare": Painter()})
+    found = ticks(
+        3, {"generator": EngineLoad(), "generator-big": EngineLoad(people(1)), "generator-rare": EngineLoad()}
+    )
     assert found["generator-big"] >= 1
     assert found["generator-rare"] == 0
 
@@ -40,27 +42,27 @@ def test_only_the_engine_with_work_wakes() -> None:
 def test_each_engine_is_sized_by_its_own_seconds() -> None:
     """The same work takes ten times as long on the big engine, until its generators measure otherwise."""
     work = people(40)
-    engines = {"generator": Painter(work), "generator-big": Painter(work), "generator-rare": Painter()}
+    engines = {"generator": EngineLoad(work), "generator-big": EngineLoad(work), "generator-rare": EngineLoad()}
     found = ticks(2, engines)
     assert (found["generator"], found["generator-rare"]) == (4, 0)
     assert found["generator-big"] == 20, "its limit"
-    measured = engines | {"generator-big": Painter(work, row_step_s=0.05)}
+    measured = engines | {"generator-big": EngineLoad(work, row_step_s=0.05)}
     assert ticks(2, measured)["generator-big"] == 4
 
 
 def test_directors_follow_the_generators_of_all_engines() -> None:
-    one = ticks(3, {"generator": Painter(people(40)), "generator-big": Painter(), "generator-rare": Painter()})
-    both = ticks(3, {name: Painter(people(40)) for name in NAMES})
+    one = ticks(3, {"generator": EngineLoad(people(40)), "generator-big": EngineLoad(), "generator-rare": EngineLoad()})
+    both = ticks(3, {name: EngineLoad(people(40)) for name in NAMES})
     assert both["director"] > one["director"]
 
 
 def test_an_engine_without_work_sleeps_while_another_works() -> None:
     stages, state = {**ASLEEP, "generator-big": Stage(2, 2, 0, 20)}, State()
-    busy = {"generator": Painter(people(9)), "generator-big": Painter(people(9)), "generator-rare": Painter()}
-    _, state = decide(Seen(0.0, stages, engines=busy), state, PLAN)
-    alone = busy | {"generator-big": Painter()}
+    busy = {"generator": EngineLoad(people(9)), "generator-big": EngineLoad(people(9)), "generator-rare": EngineLoad()}
+    _, state = decide(Observation(0.0, stages, engines=busy), state, PLAN)
+    alone = busy | {"generator-big": EngineLoad()}
     for at_s in (*range(10, 700, 10), 701):
-        replicas, state = decide(Seen(float(at_s), stages, engines=alone), state, PLAN)
+        replicas, state = decide(Observation(float(at_s), stages, engines=alone), state, PLAN)
         stages = {name: replace(stage, target=replicas[name], running=replicas[name]) for name, stage in stages.items()}
     assert replicas["generator-big"] == 0
     assert replicas["generator"] >= 1
@@ -68,11 +70,11 @@ def test_an_engine_without_work_sleeps_while_another_works() -> None:
 
 def test_the_default_engine_sleeps_while_another_works_but_not_while_people_click() -> None:
     stages, state = {**ASLEEP, "generator": Stage(1, 1, 0, 20), "sam_encoder": Stage(1, 1, 1, 2)}, State()
-    busy = {"generator": Painter(), "generator-big": Painter(people(9))}
+    busy = {"generator": EngineLoad(), "generator-big": EngineLoad(people(9))}
     for ongoing, least, begin_s in ((1.0, 1, 0), (0.0, 0, 800)):
         for at_s in range(begin_s, begin_s + 800, 10):
             stages["sam_encoder"] = Stage(1, 1, 1, 2, ongoing)
-            replicas, state = decide(Seen(float(at_s), stages, engines=busy), state, PLAN)
+            replicas, state = decide(Observation(float(at_s), stages, engines=busy), state, PLAN)
             stages["generator"] = Stage(replicas["generator"], replicas["generator"], 0, 20)
         assert replicas["generator"] == least
 

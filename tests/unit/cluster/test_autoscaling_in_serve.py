@@ -130,12 +130,12 @@ def test_a_stale_report_drives_nothing_and_a_fresh_one_is_taken_before_it() -> N
     for key, by_replica in hung.items():
         by_replica["r1"] = [TimeStampedValue(1000.0 - 31, by_replica["r1"][0].value)]
         by_replica["r2"] = [TimeStampedValue(1000.0 - 2, fresh[key])]
-    found = autoscaling.seen_by_serve(seen, 30.0)
+    found = autoscaling.observe_serve(seen, 30.0)
     assert found.reported
     assert found.interactive.waiting == Load(3, 4, 500)
     for by_replica in hung.values():
         del by_replica["r2"]
-    assert not autoscaling.seen_by_serve(seen, 30.0).reported
+    assert not autoscaling.observe_serve(seen, 30.0).reported
     policy = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))
     decisions, _ = policy(seen)
     assert next(count for deployment, count in decisions.items() if deployment.name == "generator") == 1
@@ -153,9 +153,9 @@ def test_a_report_that_repeats_an_old_reading_is_stale() -> None:
     report = LoadReport(Silent(), clock=lambda: now)
     assert report()["age_s"] == 0
     now += 20.0
-    assert autoscaling.seen_by_serve(contexts(report=report()), 30.0).reported
+    assert autoscaling.observe_serve(contexts(report=report()), 30.0).reported
     now += 20.0
-    assert not autoscaling.seen_by_serve(contexts(report=report()), 30.0).reported
+    assert not autoscaling.observe_serve(contexts(report=report()), 30.0).reported
 
 
 def test_the_gateways_reports_are_summed_and_old_ones_left_out() -> None:
@@ -164,7 +164,7 @@ def test_the_gateways_reports_are_summed_and_old_ones_left_out() -> None:
         "cores": {"a": [TimeStampedValue(999.0, 0.5)], "b": [TimeStampedValue(998.0, 0.25)]},
     }
     raw["uploads"]["gone"] = raw["cores"]["gone"] = [TimeStampedValue(900.0, 50.0)]
-    assert autoscaling.seen_by_serve(contexts(gateway=raw), 30.0).doors == autoscaling.Doors(12.0, 0.75)
+    assert autoscaling.observe_serve(contexts(gateway=raw), 30.0).gateways == autoscaling.GatewayLoad(12.0, 0.75)
 
 
 def test_serves_cold_start_does_not_hold_the_generators_at_one() -> None:

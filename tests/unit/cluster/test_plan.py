@@ -145,14 +145,14 @@ def test_the_picture_has_a_bar_for_each_kind_of_device_and_says_that_times_are_e
     assert all(any(text.startswith(f"{stage}: ") for text in texts) for stage in plan.profile.gpu_stages)
 
 
-@pytest.mark.parametrize("gpu", rates.PUBLIC_STEPS_S)
+@pytest.mark.parametrize("gpu", rates.PUBLIC_STEPS_PER_S)
 def test_estimates_are_never_faster_than_the_public_figures(gpu: str) -> None:
     footprint = find_footprint(find_pack("sd15", Settings())).stages["generator"]
-    public = 1 / (rates.PUBLIC_STEPS_S[gpu] * rates.PUBLIC_ROWS)
+    public = 1 / (rates.PUBLIC_STEPS_PER_S[gpu] * rates.PUBLIC_ROWS)
     assert 0.99 <= rates.row_seconds(GPUS[gpu], footprint) / public <= 2.0
 
 
 def test_the_estimates_are_fitted_to_the_a100() -> None:
     footprint = find_footprint(find_pack("sd15", Settings())).stages["generator"]
-    public = 1 / (rates.PUBLIC_STEPS_S["A100"] * rates.PUBLIC_ROWS)
+    public = 1 / (rates.PUBLIC_STEPS_PER_S["A100"] * rates.PUBLIC_ROWS)
     assert rates.row_seconds(GPUS["A100"], footprint) == pytest.approx(public, rel=0.02)

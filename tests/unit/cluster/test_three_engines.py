@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from cluster.autoscaling import Demand, Load, Painter, Pipeline, Seen, Stage, State, decide
+from cluster.autoscaling import Demand, EngineLoad, Load, Observation, Pipeline, Stage, State, decide
 from packshot.shots.lanes import Lanes, Running
 
 START_S, HELD, PLACES = 45, 8, 12
@@ -84,9 +84,9 @@ class Cluster:
             flow = Load(rate, rate, rate * ROW_STEPS)
             waiting, running = ([one for one in shots if one.engine == name] for shots in (list(self.waiting), held))
             work = Demand(load(waiting), load(running), flow, flow)
-            engines[name] = Painter(work, Demand(), ROW_STEP_S[name], 2.0 * HELD)
+            engines[name] = EngineLoad(work, Demand(), ROW_STEP_S[name], 2.0 * HELD)
             stages[name] = Stage(len(ready_s), sum(one <= at_s for one in ready_s), 0, 12, float(len(running)), HELD)
-        replicas, self.state = decide(Seen(float(at_s), stages, engines=engines), self.state, PLAN)
+        replicas, self.state = decide(Observation(float(at_s), stages, engines=engines), self.state, PLAN)
         for name, ready_s in self.ready_s.items():
             ready_s[replicas[name] :] = []
             ready_s += [at_s + START_S] * (replicas[name] - len(ready_s))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cluster.autoscaling import Demand, Load, Pipeline, Seen, Stage, State, decide, demand_of
+from cluster.autoscaling import Demand, Load, Observation, Pipeline, Stage, State, decide, demand_of
 from packshot.catalogue.manifest import read_manifest
 from packshot.settings import Settings
 from packshot.shots.load_report import LoadReport
@@ -20,7 +20,7 @@ PLAN = Pipeline(row_step_s=0.01, picture_s=0.1, catalogue_s=900.0, calm_s=120.0)
 
 def generators(demand: Demand) -> int:
     stages = {"generator": Stage(target=0, running=0, low=0, high=64), "director": Stage(1, 1, 1, 64)}
-    replicas, _ = decide(Seen(0.0, stages, catalogue=demand), State(), PLAN)
+    replicas, _ = decide(Observation(0.0, stages, catalogue=demand), State(), PLAN)
     return replicas["generator"]
 
 

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from packshot.api.observed import Observed
+from packshot.api.request_log import RequestLog
 from packshot.meter import NoMeter
 from packshot.telemetry import traces
 from packshot.telemetry.context import carrier, continued
@@ -58,7 +58,7 @@ async def test_a_request_continues_its_clients_trace_and_probes_leave_none(spans
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("seen", status_code=202)(scope, receive, send)
 
-    transport = httpx.ASGITransport(Observed(inner, meter=NoMeter()))
+    transport = httpx.ASGITransport(RequestLog(inner, meter=NoMeter()))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         await client.post("/v1/photos/ph_a1/masks", headers={"traceparent": HEADER})
         await client.get("/healthz")

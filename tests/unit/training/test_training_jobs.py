@@ -333,7 +333,7 @@ class TestTheStore:
         )
         beat = store.training_work.heartbeat(claim, Progress(step=1, loss=None, spent_s=100.0))
         assert (beat.left_s, beat.cancelled) == (0.0, False)
-        with pytest.raises(BudgetSpent, match="used up; it is new at"):
+        with pytest.raises(BudgetSpent, match="used up; it resets at"):
             add(store, brand, "Second")
 
     def test_names_idempotency_and_the_number_of_live_trainings(self, store: Store, brand: Tenant) -> None:

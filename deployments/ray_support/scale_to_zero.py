@@ -1,10 +1,10 @@
-"""The options of deployments that only some requests call, so that their replicas may sleep."""
+"""The options of deployments that only some requests call: they scale to zero replicas without calls."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["BY_SESSION", "sleeping"]
+__all__ = ["BY_SESSION", "scale_to_zero"]
 
 BY_SESSION: dict[str, Any] = {
     "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
@@ -13,8 +13,8 @@ BY_SESSION: dict[str, Any] = {
 """A router that sends the calls of one session to one replica, which has the session's answers in its cache."""
 
 
-def sleeping(name: str, *, max_batch_size: int, by_session: bool = False) -> dict[str, Any]:
-    """The options of `serve.deployment` for a model on the side, which sleeps without calls unless a profile says more.
+def scale_to_zero(name: str, *, max_batch_size: int, by_session: bool = False) -> dict[str, Any]:
+    """The options of `serve.deployment` for a model that scales to zero without calls, unless a profile says otherwise.
 
     Its CPU share is small, because a profile states the real one. `max_batch_size` is that of one call of the model.
     """

@@ -1,4 +1,4 @@
-"""A pace for requests that anyone may send: so many a minute."""
+"""A rate limit for requests that anyone may send, as a sliding window of one minute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packshot.errors import Overloaded
 MINUTE_S = 60.0
 
 
-class Pace:
+class RateLimit:
     """Lets `per_minute` requests pass in any minute, those of all clients together. Use it from one event loop."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -21,7 +21,7 @@ class Pace:
         self._passed: deque[float] = deque()
 
     def take(self) -> None:
-        """Let a request pass. Raises Overloaded `busy` when this minute has had its number."""
+        """Let a request pass. Raises Overloaded `busy` when the last minute has had `per_minute` requests."""
         now = self._clock()
         while self._passed and now - self._passed[0] >= MINUTE_S:
             self._passed.popleft()

@@ -11,10 +11,10 @@ from sqlalchemy import text
 
 from packshot.api.watch import Watch
 from packshot.settings import Settings
-from packshot.store import wakes
+from packshot.store import notifications
+from packshot.store.notifications import CHANGED, QUEUED, Channel, listen
 from packshot.store.records import Tenant
 from packshot.store.store import Store
-from packshot.store.wakes import CHANGED, QUEUED, Channel, listen
 from tests.unit.store.store_rows import add_shots, claim, new_image
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)]
@@ -66,7 +66,7 @@ async def test_each_change_that_a_watcher_sees_is_told(store: Store, settings: S
 async def test_a_listener_connects_again(
     store: Store, settings: Settings, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wakes, "RETRY_S", 0.01)
+    monkeypatch.setattr(notifications, "RETRY_S", 0.01)
     async with Heard(settings, QUEUED) as heard:
         with store.database.write() as connection:
             ended = connection.execute(

@@ -1,19 +1,19 @@
-"""Turns at the decoder: fair between tenants, bounded, and none is lost."""
+"""FairQueue at the decoder: fair between tenants, bounded, and none is lost."""
 
 import asyncio
 
 import pytest
 
-from packshot.api.turns import Turns
+from packshot.api.fair_queue import FairQueue
 from packshot.errors import Overloaded
 
 
 def test_a_long_line_of_one_tenant_delays_another_by_one_turn() -> None:
     async def run() -> list[str]:
-        turns, order = Turns(1, 64, 32), []
+        queue, order = FairQueue(1, 64, 32), []
 
         async def upload(tenant: str) -> None:
-            async with turns.one(tenant):
+            async with queue.slot(tenant):
                 order.append(tenant)
                 await asyncio.sleep(0)
 
@@ -31,11 +31,11 @@ def test_a_long_line_of_one_tenant_delays_another_by_one_turn() -> None:
 
 def test_with_several_slots_no_tenant_takes_what_another_waits_for() -> None:
     async def run() -> list[str]:
-        turns, started = Turns(2, 64, 32), []
+        queue, started = FairQueue(2, 64, 32), []
         holds = [asyncio.Event() for _ in range(5)]
 
         async def upload(tenant: str, hold: asyncio.Event) -> None:
-            async with turns.one(tenant):
+            async with queue.slot(tenant):
                 started.append(tenant)
                 await hold.wait()
 
@@ -56,14 +56,14 @@ def test_with_several_slots_no_tenant_takes_what_another_waits_for() -> None:
 
 def test_too_many_waiting_are_refused_by_tenant_and_in_all() -> None:
     async def run() -> None:
-        turns = Turns(1, 3, 2)
-        async with turns.one("a"), asyncio.TaskGroup() as group:
-            waiting = [group.create_task(_enter(turns, tenant)) for tenant in "aab"]
+        queue = FairQueue(1, 3, 2)
+        async with queue.slot("a"), asyncio.TaskGroup() as group:
+            waiting = [group.create_task(_enter(queue, tenant)) for tenant in "aab"]
             await asyncio.sleep(0)
             with pytest.raises(Overloaded, match="At most 2 uploads of a tenant"):
-                await _enter(turns, "a")
+                await _enter(queue, "a")
             with pytest.raises(Overloaded, match="At most 3 uploads may wait"):
-                await _enter(turns, "c")
+                await _enter(queue, "c")
             for task in waiting:
                 task.cancel()
 
@@ -72,21 +72,21 @@ def test_too_many_waiting_are_refused_by_tenant_and_in_all() -> None:
 
 def test_a_waiting_request_that_is_cancelled_leaves_the_line_and_loses_no_slot() -> None:
     async def run() -> None:
-        turns = Turns(1, 64, 32)
-        async with turns.one("a"):
-            gone = asyncio.create_task(_enter(turns, "b"))
-            raced = asyncio.create_task(_enter(turns, "c"))
+        queue = FairQueue(1, 64, 32)
+        async with queue.slot("a"):
+            gone = asyncio.create_task(_enter(queue, "b"))
+            raced = asyncio.create_task(_enter(queue, "c"))
             await asyncio.sleep(0)
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
         raced.cancel()  # its turn has just come
         await asyncio.gather(raced, return_exceptions=True)
         async with asyncio.timeout(60):
-            await _enter(turns, "d")
+            await _enter(queue, "d")
 
     asyncio.run(run())
 
 
-async def _enter(turns: Turns, tenant: str) -> None:
-    async with turns.one(tenant):
+async def _enter(queue: FairQueue, tenant: str) -> None:
+    async with queue.slot(tenant):
         pass

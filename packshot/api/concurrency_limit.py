@@ -1,7 +1,7 @@
-"""Places for requests that last: each takes one, of its tenant's and of the whole process.
+"""A limit of concurrent requests that last: each takes a slot, of its tenant's and of the whole process.
 
 Serve gives a gateway a number of requests at a time. Requests that last must not use them up, or nothing else is
-answered, health included. So they have far fewer places here than `max_ongoing_requests` in deployments/gateway.py.
+answered, health included. So they have far fewer slots here than `max_ongoing_requests` in deployments/gateway.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from packshot.errors import Overloaded
 RETRY_AFTER_S = 2.0
 
 
-class Places:
+class ConcurrencyLimit:
     """Counts requests of one kind. Use it from one event loop.
 
     `each` is how many a tenant may have, and `total` how many there are. `what` names them in errors.
@@ -28,7 +28,7 @@ class Places:
         self._taken: Counter[str] = Counter()
 
     def take(self, tenant_id: str) -> None:
-        """Take a place. Raises Overloaded `busy` when the tenant, or the process, has no more."""
+        """Take a slot. Raises Overloaded `busy` when the tenant, or the process, has no more."""
         if self._taken[tenant_id] >= self._each:
             rule = f"A tenant may have {self._each} {self._what} open here, got one more; close some, or retry later."
             raise Overloaded("busy", rule, retry_after_s=RETRY_AFTER_S)
@@ -38,14 +38,14 @@ class Places:
         self._taken[tenant_id] += 1
 
     def free(self, tenant_id: str) -> None:
-        """Give a place back."""
+        """Give a slot back."""
         self._taken[tenant_id] -= 1
         if not self._taken[tenant_id]:
             del self._taken[tenant_id]
 
     @contextmanager
-    def one(self, tenant_id: str) -> Iterator[None]:
-        """Hold a place for the length of the block. Raises as `take` does."""
+    def slot(self, tenant_id: str) -> Iterator[None]:
+        """Hold a slot for the length of the block. Raises as `take` does."""
         self.take(tenant_id)
         try:
             yield

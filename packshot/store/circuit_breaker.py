@@ -1,4 +1,4 @@
-"""Whether the database's server answers: while it does not, callers are refused at once, and one of them tries."""
+"""A circuit breaker for the database: while its server does not answer, all calls but one probe fail at once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from packshot.errors import Unavailable
 DOES_NOT_ANSWER = "the database did not answer; try again (its error is in the log)"
 
 
-class Reach:
-    """What a process knows of its database's server. It may be used from any thread.
+class CircuitBreaker:
+    """Each process has one for its database. It may be used from any thread. `down`: the server did not answer last.
 
-    If every caller waited for a server that is down, the ones behind them would wait for a thread first, and none would
-    be answered in time.
+    Without it, every call would wait for a server that is down and hold its thread. Later calls would wait for a
+    thread, and none would be answered in time.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ class Reach:
     def connect(self, engine: Engine) -> Connection:
         """Take a connection from the engine's pool.
 
-        Raises Unavailable at once while another caller tries in vain, and when one connection after the other opens and
-        then does not answer, as behind a PgBouncer whose server connections are all in use.
+        Raises Unavailable at once while another call probes a server that is down, and when one connection after the
+        other opens and then does not answer, as behind a PgBouncer whose server connections are all in use.
         """
         probes = self.down
         if probes and not self._probe.acquire(blocking=False):

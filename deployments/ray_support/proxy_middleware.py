@@ -1,4 +1,4 @@
-"""What stands before Serve's routes in each of its proxies."""
+"""The middleware in front of Serve's routes in each of its proxies."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PROBLEMS = {
 _OTHER = ("internal", "An internal error occurred; report the request id to the operator.")
 
 
-class ProxyDoor:
-    """ASGI middleware of Serve's proxy. It drops POLICY_HEADERS, and gives the proxy's own errors the API's form.
+class ProxyMiddleware:
+    """Pure ASGI middleware. It drops POLICY_HEADERS, and gives the proxy's own errors the API's form.
 
     Answers of the application name its version, and pass unchanged, as do those of Serve's own routes under `/-/`.
     """

@@ -1,4 +1,4 @@
-"""What one sees of requests: a log line and a span for each, and the bytes that pass. Probes leave neither."""
+"""A log line and a span for each request, and the count of its bytes. Probes leave neither line nor span."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ID = re.compile(r"(?<=/)[a-z]{2}_[A-Za-z0-9_-]{1,64}(?=/|$)")
 _W3C = {b"traceparent": "traceparent", b"tracestate": "tracestate"}
 
 
-class Observed:
+class RequestLog:
     """Pure ASGI middleware around everything else. `app` is the ASGI app that it wraps. `meter` counts bytes.
 
     A `traceparent` header of the request is continued. What the app annotates (`context.annotate`) is in the log line.

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from deployments.ray_support.context import configure_proxy
-from deployments.ray_support.proxy_door import ProxyDoor
+from deployments.ray_support.proxy_middleware import ProxyMiddleware
 
 
 async def answer(request: Request) -> Response:
@@ -22,7 +22,7 @@ async def answer(request: Request) -> Response:
     return PlainTextResponse("Internal Server Error", status, headers={**ours, "x-request-id": "r-12345678"})
 
 
-CLIENT = TestClient(ProxyDoor(Starlette(routes=[Route("/{status}", answer), Route("/-/{status}", answer)])))
+CLIENT = TestClient(ProxyMiddleware(Starlette(routes=[Route("/{status}", answer), Route("/-/{status}", answer)])))
 
 
 def test_policy_headers_do_not_pass() -> None:
@@ -50,5 +50,5 @@ def test_the_applications_errors_and_serves_own_routes_pass_unchanged() -> None:
 
 def test_serves_hook_installs_it() -> None:
     installed: list[Any] = [one.cls for one in configure_proxy()]
-    assert installed == [ProxyDoor]
-    assert asyncio.iscoroutinefunction(ProxyDoor.__call__)
+    assert installed == [ProxyMiddleware]
+    assert asyncio.iscoroutinefunction(ProxyMiddleware.__call__)

@@ -1,4 +1,4 @@
-"""Calls that are repeated while the server is busy or away, as when it is being restarted."""
+"""Retries of calls while the server is busy or does not answer, as during its restart."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TypeVar
 
 from packshot.errors import Overloaded, Unavailable
 
-__all__ = ["PATIENCE_S", "patiently"]
+__all__ = ["RETRY_FOR_S", "retry_while_busy"]
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
-"""A call is repeated for so long, seconds."""
+RETRY_FOR_S = 60.0
+"""For how long a call is retried, seconds."""
 
 WAIT_S = 2.0
 
 
-def patiently(call: Callable[[], T], stopped: Callable[[], bool] = lambda: False) -> T:
-    """Repeat a call while it raises Overloaded or Unavailable, for PATIENCE_S seconds at most, or until `stopped`."""
-    give_up_at = time.monotonic() + PATIENCE_S
+def retry_while_busy(call: Callable[[], T], stopped: Callable[[], bool] = lambda: False) -> T:
+    """Retry a call while it raises Overloaded or Unavailable, for RETRY_FOR_S seconds at most, or until `stopped`."""
+    give_up_at = time.monotonic() + RETRY_FOR_S
     while True:
         try:
             return call()

@@ -1,4 +1,4 @@
-"""Fair turns of tenants at something scarce: one tenant's long line delays another's request by one turn."""
+"""A fair queue of tenants for a scarce resource: one tenant's long queue delays another's request by one turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from packshot.errors import Overloaded
 RETRY_AFTER_S = 2.0
 
 
-class Turns:
+class FairQueue:
     """Lets `at_once` requests run, and the others wait. Use it from one event loop.
 
     A free slot goes to the tenant that has the fewest, and among equals to the one that had no turn for longest. Each
@@ -24,11 +24,11 @@ class Turns:
         self._max_waiting = max_waiting
         self._max_waiting_each = max_waiting_each
         self._running: Counter[str] = Counter()
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}  # who had a turn goes to the end
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # who had a turn goes to the end
 
     @asynccontextmanager
-    async def one(self, tenant_id: str) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it for the length of the block. Raises Overloaded `busy` when too many wait."""
+    async def slot(self, tenant_id: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it for the length of the block. Raises Overloaded `busy` when too many wait."""
         if self._free:
             self._begin(tenant_id)
         else:
@@ -41,19 +41,19 @@ class Turns:
     @property
     def requests(self) -> int:
         """How many requests run or wait."""
-        return self._running.total() + sum(map(len, self._lines.values()))
+        return self._running.total() + sum(map(len, self._queues.values()))
 
     async def _wait(self, tenant_id: str) -> None:
-        line = self._lines.get(tenant_id, ())
+        queue = self._queues.get(tenant_id, ())
         for limit, waiting, whose in (
-            (self._max_waiting_each, len(line), "of a tenant "),
-            (self._max_waiting, sum(map(len, self._lines.values())), ""),
+            (self._max_waiting_each, len(queue), "of a tenant "),
+            (self._max_waiting, sum(map(len, self._queues.values())), ""),
         ):
             if waiting >= limit:
                 rule = f"At most {limit} uploads {whose}may wait for decoding, got one more; retry later."
                 raise Overloaded("busy", rule, retry_after_s=RETRY_AFTER_S)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lines.setdefault(tenant_id, deque()).append(turn)
+        self._queues.setdefault(tenant_id, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -72,17 +72,17 @@ class Turns:
         self._running[tenant_id] -= 1
         if not self._running[tenant_id]:
             del self._running[tenant_id]
-        if self._lines:
-            chosen = min(self._lines, key=self._running.__getitem__)  # the first among equals
-            turn = self._lines[chosen].popleft()
-            line = self._lines.pop(chosen)
-            if line:
-                self._lines[chosen] = line
+        if self._queues:
+            chosen = min(self._queues, key=self._running.__getitem__)  # the first among equals
+            turn = self._queues[chosen].popleft()
+            queue = self._queues.pop(chosen)
+            if queue:
+                self._queues[chosen] = queue
             self._begin(chosen)
             turn.set_result(None)
 
     def _leave(self, tenant_id: str, turn: asyncio.Future[None]) -> None:
-        line = self._lines[tenant_id]
-        line.remove(turn)
-        if not line:
-            del self._lines[tenant_id]
+        queue = self._queues[tenant_id]
+        queue.remove(turn)
+        if not queue:
+            del self._queues[tenant_id]
