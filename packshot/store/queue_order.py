@@ -279,4 +279,6 @@ def _ordered(name: str, rows: CompoundSelect[Any]) -> Subquery:
     order = r.rank, r.turn, r.seq
     nth_of_tenant = func.row_number().over(partition_by=r.tenant_id, order_by=order).label("nth_of_tenant")
     position = (func.row_number().over(order_by=order) - 1).label("position")
-    return select(r.seq, r.tenant_id, r.nth, r.turn, nth_of_tenant, position).subquery(name)
+    found = select(r.seq, r.tenant_id, r.nth, r.turn, nth_of_tenant, position).subquery(name)
+    found.c.keys()  # made here, by one thread: SQLAlchemy makes columns at their first use, and threads make them twice
+    return found

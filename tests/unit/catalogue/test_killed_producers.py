@@ -23,7 +23,7 @@ from packshot.store.store import Store
 from tests.debian_tools import missing
 from tests.unit.catalogue.producing import BOX, add_photo, settings_of, state_of
 from tests.unit.store.catalogue_steps import add_catalogue
-from tests.unit.store.postgres_server import NoPostgres, postgres_server
+from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
 
 SCENES = [{"name": "scene", "values": {"marble": "on marble"}}]
 
@@ -80,6 +80,7 @@ class Workers:
 def test_a_catalogue_survives_producers_and_directors_that_are_killed(
     own_server: str, tmp_path: Path, rows: int, kills: int, each: int, step_s: float
 ) -> None:
+    empty(own_server)
     chance = random.Random(rows)
     settings = settings_of(tmp_path, own_server)
     store = Store.from_settings(settings)
