@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.waiting import WAIT_S
 
 WAIT_MS = 1000 * WAIT_S
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FORGETS_MS = (9_000, 15_000)
 """After these times a page takes away what it said: the words of its status line, and a note."""
 LASTING = """(() => {

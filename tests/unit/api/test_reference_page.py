@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.api_graph import Api
-from tests.browser.page import ARGUMENTS
-from tests.debian_tools import missing
+from tests.browser.page import ARGUMENTS, chromium_path
 
 WAIT_MS = 60_000
 
@@ -18,11 +16,8 @@ WAIT_MS = 60_000
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page whose errors, policy violations and requests of other servers fail the test."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing("chromium", "Debian's package chromium carries it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         page = browser.new_page()
         page.set_default_timeout(WAIT_MS)
         expect.set_options(timeout=WAIT_MS)

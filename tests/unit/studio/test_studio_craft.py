@@ -118,9 +118,12 @@ def serious(page: Page) -> list[tuple[str, list[Any]]]:
     ]
 
 
-@pytest.mark.parametrize("step", NAMES)
-def test_each_step_is_accessible_while_it_is_empty(visit: Callable[..., Visit], step: str) -> None:
-    assert serious(visit().page(step)) == []
+def test_each_step_is_accessible_while_it_is_empty(visit: Callable[..., Visit]) -> None:
+    page = visit().page()
+    for step in NAMES:
+        page.get_by_role("tab", name=step.title()).click()
+        expect(page.get_by_role("tabpanel", name=step.title())).to_be_visible()
+        assert serious(page) == [], step
 
 
 def test_every_page_links_to_the_others() -> None:
@@ -141,7 +144,17 @@ def test_the_tab_panels_follow_the_tabs(visit: Callable[..., Visit]) -> None:
     expect(page.get_by_role("tabpanel", name="Cut")).to_be_visible()
 
 
-def test_layers_are_as_large_on_the_page_as_on_the_server(visit: Callable[..., Visit]) -> None:
+@pytest.fixture(scope="module")
+def functions(chromium: Browser, url: str) -> Iterator[Page]:
+    """A page of the server whose pure functions tests call. Nothing of the studio is loaded but what they import."""
+    context = chromium.new_context(base_url=url)
+    page = context.new_page()
+    page.goto("/studio/icon.svg")
+    yield page
+    context.close()
+
+
+def test_layers_are_as_large_on_the_page_as_on_the_server(functions: Page) -> None:
     chance = random.Random(5)
     rows: list[dict[str, Any]] = [
         {
@@ -151,8 +164,7 @@ def test_layers_are_as_large_on_the_page_as_on_the_server(visit: Callable[..., V
         }
         for _ in range(200)
     ]
-    page = visit().page()
-    told = page.evaluate(
+    told = functions.evaluate(
         """async (rows) => {
             const { layerSize } = await import("/studio/geometry.js");
             return rows.map((row) => layerSize(row, row.canvas));
@@ -166,14 +178,11 @@ def test_layers_are_as_large_on_the_page_as_on_the_server(visit: Callable[..., V
 
 
 @pytest.mark.parametrize(("rotation", "flip"), [(0, False), (30, False), (30, True), (-75, True)])
-def test_a_layer_lies_on_the_page_where_the_server_paints_it(
-    visit: Callable[..., Visit], rotation: int, flip: bool
-) -> None:
-    page = visit().page()
+def test_a_layer_lies_on_the_page_where_the_server_paints_it(functions: Page, rotation: int, flip: bool) -> None:
     canvas, cutout = Canvas(400, 300), Cutout(np.full((40, 120, 4), 255, np.uint8))
     layer = Layer(cutout, x=0.4, y=0.55, scale=0.5, rotation_deg=rotation, flip=flip)
     rows, columns = np.nonzero(flatten(Layout(canvas, (layer,))).alpha >= 128)
-    box = page.evaluate(
+    box = functions.evaluate(
         """async ([layer, canvas]) => (await import("/studio/geometry.js")).bounds(layer, canvas)""",
         [
             {"x": 0.4, "y": 0.55, "scale": 0.5, "rotation_deg": rotation, "cutout": {"width": 120, "height": 40}},
@@ -184,12 +193,9 @@ def test_a_layer_lies_on_the_page_where_the_server_paints_it(
     assert np.allclose(painted, [box["x0"], box["y0"], box["x1"], box["y1"]], atol=1.5)
 
 
-def test_what_is_dragged_near_a_line_rests_on_it(visit: Callable[..., Visit]) -> None:
-    rest = (
-        visit()
-        .page()
-        .evaluate(
-            """async () => {
+def test_what_is_dragged_near_a_line_rests_on_it(functions: Page) -> None:
+    rest = functions.evaluate(
+        """async () => {
             const { snapped } = await import("/studio/geometry.js");
             const canvas = { width: 1000, height: 1000 };
             const at = (x, y) => ({ x, y, scale: 0.2, rotation_deg: 0, cutout: { width: 100, height: 100 } });
@@ -201,7 +207,6 @@ def test_what_is_dragged_near_a_line_rests_on_it(visit: Callable[..., Visit]) ->
                 free: snapped(at(0.6, 0.3), [], canvas, 8),
             };
         }"""
-        )
     )
     assert rest["centre"]["x"] == pytest.approx(0.5)
     assert rest["margin"]["x"] == pytest.approx(0.16)
@@ -209,12 +214,9 @@ def test_what_is_dragged_near_a_line_rests_on_it(visit: Callable[..., Visit]) ->
     assert rest["free"] == {"x": 0.6, "y": 0.3, "guides": []}
 
 
-def test_a_phrase_takes_its_groups_place_in_the_prompt(visit: Callable[..., Visit]) -> None:
-    prompts = (
-        visit()
-        .page()
-        .evaluate(
-            """async () => {
+def test_a_phrase_takes_its_groups_place_in_the_prompt(functions: Page) -> None:
+    prompts = functions.evaluate(
+        """async () => {
             const { GROUPS, toggled } = await import("/studio/scenes.js");
             const [surface, , light] = GROUPS;
             const one = toggled("", surface, surface.scenes[0][1]);
@@ -223,7 +225,6 @@ def test_a_phrase_takes_its_groups_place_in_the_prompt(visit: Callable[..., Visi
             const four = toggled(three, surface, surface.scenes[1][1]);
             return [one, two, three, four, toggled("my own words.", light, light.scenes[2][1])];
         }"""
-        )
     )
     assert prompts == [
         "on a marble table",
