@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import make_url
 
 from packshot.contract.status import SHOT_KINDS
 from packshot.store.queue_changes import claim_next
@@ -27,10 +27,11 @@ def eager_threads() -> Iterator[None]:
 def test_threads_that_claim_for_the_first_time_at_once_have_statements_that_work() -> None:
     """SQLAlchemy makes a query's columns at their first use, and two threads may then make them twice."""
     at_once, texts = threading.Barrier(3), list[str]()
+    dialect = make_url("postgresql+psycopg://").get_dialect()()
 
     def first_claim(worker: str, first: int) -> None:
         at_once.wait()
-        texts.append(str(claim_next(worker, 30.0, "postgresql", first).compile(dialect=postgresql.dialect())))
+        texts.append(str(claim_next(worker, 30.0, "postgresql", first).compile(dialect=dialect)))
 
     for first in range(1000, 1000 + ROUNDS):  # each has a query of its own
         queue_order("postgresql", first, first, False, SHOT_KINDS, None)
