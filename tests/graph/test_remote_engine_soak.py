@@ -48,7 +48,8 @@ def test_a_vendor_paints_through_the_whole_graph(tmp_path: Path, monkeypatch: py
             click = http.post(f"/v1/photos/{photo['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]}).json()
             body = {"layers": [{"mask_id": click["masks"][0]["id"]}], "canvas": {"width": 96, "height": 96}}
             vendor.behaviours = [says(429, retry_after="1"), answers(b"<html>busy</html>", "text/html")]
-            shots = [http.post("/v1/shots", json={**body, "prompt": "a beach", "images": 2}).json() for _ in range(2)]
+            asked = [{**body, "prompt": "a beach", "images": 2, "seed": seed} for seed in (10, 20)]
+            shots = [http.post("/v1/shots", json=one).json() for one in asked]
             give_up_at = time.monotonic() + LIMIT_S
             while any(shot["status"] not in ("done", "failed") for shot in shots):
                 assert time.monotonic() < give_up_at, shots
