@@ -99,8 +99,9 @@ def layout_for(presets: Sequence[str], canvas: Mapping[str, int] | None) -> Layo
 
 def shadow_for(presets: Sequence[str], background: str) -> str | None:
     """The shadow without `--shadow`: none on a white background that a channel wants exactly white."""
-    strict = any(one.background == "white" and one.severity_of("background") == "refuse" for one in _known(presets))
-    return "none" if strict and background == "white" else None
+    from packshot.delivery.presets import demands_white
+
+    return "none" if background == "white" and any(map(demands_white, _known(presets))) else None
 
 
 def _known(presets: Sequence[str]) -> list[Preset]:
